@@ -1,0 +1,1 @@
+"""Steelyard: an open market for AI work in which nobody has to be trusted."""

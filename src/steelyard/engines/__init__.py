@@ -1,0 +1,1 @@
+"""The work done: engines that can be asked for their state at any step."""

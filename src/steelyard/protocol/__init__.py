@@ -1,0 +1,1 @@
+"""What all must agree on, byte for byte: records, hashes, trees, verdicts, errors, constants."""

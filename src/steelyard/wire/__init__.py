@@ -1,0 +1,1 @@
+"""The road: how records travel over HTTP, OpenAI shapes, error name <-> status code."""

@@ -1,0 +1,1 @@
+"""Kinds of work: each ties an engine, a way of checking and a way of paying."""
