@@ -97,9 +97,6 @@ class Appending:
             return seal(self.count, self.frontier[depth])
         top = pad = ZERO32
         for level in range(depth):
-            if self.count >> level & 1:
-                top = sha256(NODE, self.frontier[level], top)
-            else:
-                top = sha256(NODE, top, pad)
+            top = sha256(NODE, self.frontier[level], top) if self.count >> level & 1 else sha256(NODE, top, pad)
             pad = sha256(NODE, pad, pad)
         return seal(self.count, top)
