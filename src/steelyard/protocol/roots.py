@@ -1,0 +1,66 @@
+"""Salted roots over units and evidence, digests of runs, and whether a coin draws (rules P1, P2, M8, M10).
+
+Salts keep a root from being a dictionary of short prompts. One secret salt gives a salt per leaf, so a leaf can be
+opened without opening its neighbours.
+"""
+
+import hmac
+from collections.abc import Sequence
+
+from steelyard.protocol import merkle
+from steelyard.protocol.errors import Malformed
+from steelyard.protocol.hashing import prf, sha256
+
+UNITS_PER_LEAF = 64  # x 4 bytes = 256 bytes a leaf
+UNITS_LABEL, EVIDENCE_LABEL = b"steelyard/units", b"steelyard/evidence"
+RUN_LABEL, COIN_LABEL, SALT_LABEL = b"steelyard/run", b"steelyard/coin", b"steelyard/salt"
+
+
+def unit_leaves(units: Sequence[int], salt: bytes) -> list[bytes]:
+    """Leaf hashes over 64 units each: leaf salt (32 bytes) ‖ units as 4 bytes little-endian."""
+    if units and not 0 <= min(units) <= max(units) < 1 << 32:
+        raise Malformed("units.range", f"units from {min(units)} to {max(units)}, not below 2**32")
+    raw = b"".join(unit.to_bytes(4, "little") for unit in units)
+    size = 4 * UNITS_PER_LEAF
+    chunks = [raw[at : at + size] for at in range(0, len(raw), size)]
+    return [merkle.leaf_hash(prf(salt, UNITS_LABEL, i) + chunk) for i, chunk in enumerate(chunks)]
+
+
+def units_top(units: Sequence[int], salt: bytes) -> bytes:
+    """Root over the leaves of `units`; binds the number of leaves, not yet the number of units. 32 bytes."""
+    return merkle.root(unit_leaves(units, salt))
+
+
+def units_root(units: Sequence[int], salt: bytes) -> bytes:
+    """Root of a prompt or an answer: SHA-256(0x02 ‖ number of units ‖ units_top), so it binds the count. 32 bytes."""
+    return merkle.seal(len(units), units_top(units, salt))
+
+
+def evidence_root(leaves: Sequence[bytes], salt: bytes) -> bytes:
+    """Root over evidence leaves (32 bytes each, `engines.base.Step.leaf`), each salted. 32 bytes."""
+    return merkle.root([merkle.leaf_hash(prf(salt, EVIDENCE_LABEL, i) + leaf) for i, leaf in enumerate(leaves)])
+
+
+def provider_salt(secret: bytes, order: bytes) -> bytes:
+    """The provider's salt for an order: HMAC(its secret, order digest), so that a restart finds it again. 32 bytes."""
+    return hmac.new(secret, SALT_LABEL + order, "sha256").digest()
+
+
+def receipts_root(receipts: Sequence[bytes]) -> bytes:
+    """Append-only root over receipt digests, in order of payment. 32 bytes."""
+    return merkle.root([merkle.leaf_hash(receipt) for receipt in receipts])
+
+
+def run_digest(case: bytes, states: bytes) -> bytes:
+    """SHA-256 over the states of a run (`Replay.states`), keyed by the case: only who ran can say it. 32 bytes."""
+    return sha256(RUN_LABEL, case, states)
+
+
+def coin_commitment(coin: bytes) -> bytes:
+    """What an order says of its coin. 32 bytes."""
+    return sha256(coin)
+
+
+def coin_draws(coin: bytes, receipt: bytes, rate_ppm: int) -> bool:
+    """Rule M10: SHA-256(coin ‖ receipt digest) < p·2**256, with p in parts per million."""
+    return int.from_bytes(sha256(coin, receipt), "big") * 1_000_000 < rate_ppm << 256
