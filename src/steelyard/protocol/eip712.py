@@ -1,7 +1,7 @@
 """EIP-712 by hand: struct hash and digest of flat records (no dynamic fields, no nesting).
 
 Building the digest ourselves and recovering with libsecp256k1 is four times as fast as the general encoder; a test
-holds it equal to eth-account's on every record. Source: EIP-712, sections "Definition of hashStruct" and "domainSeparator".
+holds it equal to eth-account's on every record. Source: EIP-712, "Definition of hashStruct", "domainSeparator".
 """
 
 import re
