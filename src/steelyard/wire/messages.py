@@ -142,6 +142,10 @@ class VerdictNotice(Message, frozen=True):
     """The challenge that the auditor opened, if it did."""
 
 
+class Done(Message, frozen=True):
+    """`{}`: understood and kept."""
+
+
 class Failure(Message, frozen=True):
     """Body of every refusal between nodes, with the HTTP status of `status.STATUS`."""
 
