@@ -1,0 +1,119 @@
+"""Kind of work `generate`: text from text, in token ids, by an engine whose run can be replayed.
+
+Ties what an order says to an engine's job, an engine's run to a receipt, and a receipt to its price. Provider, auditor
+and jurors all build their job here, so that they cannot differ about what was ordered.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from steelyard.engines.base import Job
+from steelyard.protocol import price, roots
+from steelyard.protocol.errors import Malformed, Refused
+from steelyard.protocol.records import Kind, Offer, Order, Receipt
+from steelyard.protocol.units import MicroToken, Units
+
+KIND = Kind.GENERATE
+Finish = Literal["stop", "length", "cancel"]
+
+
+def job_of(order: Order, prompt: Sequence[int]) -> Job:
+    """The run that `order` fixes, over the `prompt_units` ids of its prompt (a delivered prefix included).
+
+    Raises Refused("order.kind"), Malformed("order.prompt-units" | "order.answer-from" | "order.max-units")."""
+    if order.kind != KIND:
+        raise Refused("order.kind", f"kind {order.kind}, not {int(KIND)}")
+    if len(prompt) != order.prompt_units or not prompt:
+        raise Malformed("order.prompt-units", f"{len(prompt)} units given, {order.prompt_units} ordered")
+    if order.answer_from > order.prompt_units:
+        raise Malformed("order.answer-from", f"{order.answer_from} > prompt_units {order.prompt_units}")
+    if order.max_units < 1:
+        raise Malformed("order.max-units", "0 < 1")
+    return Job(
+        prompt=tuple(prompt),
+        answer_from=order.answer_from,
+        max_units=order.max_units,
+        temperature=order.temperature,
+        top_p=order.top_p,
+        top_k=order.top_k,
+        seed=order.seed,
+    )
+
+
+def require_prompt(order: Order, prompt: Sequence[int], salt: bytes) -> None:
+    """Raises Refused("order.prompt-root") unless these ids and this salt are what the order's prompt root commits to."""
+    if len(prompt) != order.prompt_units:
+        raise Malformed("order.prompt-units", f"{len(prompt)} units given, {order.prompt_units} ordered")
+    if len(salt) != 32 or roots.units_root(prompt, salt) != order.prompt_root:
+        raise Refused("order.prompt-root", f"{len(prompt)} units and salt do not hash to 0x{order.prompt_root.hex()}")
+
+
+def require_fits(order: Order, offer: Offer, offer_digest: bytes) -> None:
+    """What an offer says about which orders it takes. Raises Refused `order.*` with the numbers; time is not looked at
+    here (`offer.valid_until`, `order.deadline` need a clock)."""
+    if order.offer != offer_digest:
+        raise Refused("order.offer", f"names 0x{order.offer.hex()}, not 0x{offer_digest.hex()}")
+    for name in ("registration", "kind", "level"):
+        if getattr(order, name) != getattr(offer, name):
+            raise Refused(f"order.{name}", f"order {getattr(order, name)!r:.80}, offer {getattr(offer, name)!r:.80}")
+    if not 1 <= order.max_units <= offer.max_units:
+        raise Refused("order.max-units", f"{order.max_units}, the offer takes 1 to {offer.max_units}")
+    if order.prompt_units < 1 or order.answer_from > order.prompt_units:
+        raise Refused("order.answer-from", f"{order.answer_from} of {order.prompt_units} prompt units")
+    if order.prompt_units + order.max_units > offer.context_length:
+        total = order.prompt_units + order.max_units
+        raise Refused("order.context-too-long", f"{total} units, the offer takes {offer.context_length}")
+    most = highest_price(offer, order)
+    if order.max_price < most:
+        raise Refused("order.max-price", f"{order.max_price} < {most} micro-tokens for {order.max_units} units")
+
+
+def highest_price(offer: Offer, order: Order) -> MicroToken:
+    """Micro-tokens for the order if its answer runs to `max_units`."""
+    return price.price(offer, order.prompt_units, order.max_units)
+
+
+def price_of(offer: Offer, order: Order, answer_units: int) -> MicroToken:
+    """Micro-tokens for an answer of `answer_units` units from `answer_from` on. Raises Refused("receipt.units") if
+    that is not a count which the order allows."""
+    new = price.generated(order, answer_units)
+    if not 0 <= new <= order.max_units:
+        raise Refused("receipt.units", f"{new} generated units, ordered 0 to {order.max_units}")
+    return price.price_of(offer, order, answer_units)
+
+
+def prefix_of(order: Order, prompt: Sequence[int]) -> tuple[int, ...]:
+    """The delivered prefix that this order continues (rule P6); empty as a rule."""
+    return tuple(prompt[order.answer_from :])
+
+
+def whole_answer(order: Order, prompt: Sequence[int], generated: Sequence[int]) -> tuple[int, ...]:
+    """What a receipt's response root covers: the delivered prefix, then the generated ids."""
+    return (*prefix_of(order, prompt), *generated)
+
+
+def receipt_of(
+    order_digest: bytes,
+    offer_digest: bytes,
+    model_root: bytes,
+    answer: Sequence[int],
+    leaves: Sequence[bytes],
+    salt: bytes,
+) -> Receipt:
+    """The receipt for a run: `answer` as `whole_answer` gives it, `leaves` the evidence of the generated ids only (32
+    bytes each), `salt` 32 bytes (`roots.provider_salt`)."""
+    return Receipt(
+        version=Receipt.VERSION,
+        order=order_digest,
+        model_root=model_root,
+        offer=offer_digest,
+        response_root=roots.units_root(answer, salt),
+        evidence_root=roots.evidence_root(leaves, salt),
+    )
+
+
+def finish_of(order: Order, ends: frozenset[int], generated: Sequence[int]) -> Finish:
+    """Why a run ended (rule P5): an end id, `max_units`, else the buyer's cancel."""
+    if generated and generated[-1] in ends:
+        return "stop"
+    return "length" if Units(len(generated)) >= order.max_units else "cancel"
