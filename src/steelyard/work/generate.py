@@ -7,11 +7,13 @@ and jurors all build their job here, so that they cannot differ about what was o
 from collections.abc import Sequence
 from typing import Literal
 
-from steelyard.engines.base import Job
+from steelyard.engines.base import Engine, Job
 from steelyard.protocol import price, roots
 from steelyard.protocol.errors import Malformed, Refused
 from steelyard.protocol.records import Kind, Offer, Order, Receipt
 from steelyard.protocol.units import MicroToken, Units
+from steelyard.verification import judge as judging
+from steelyard.verification.claim import Claim
 
 KIND = Kind.GENERATE
 Finish = Literal["stop", "length", "cancel"]
@@ -41,7 +43,7 @@ def job_of(order: Order, prompt: Sequence[int]) -> Job:
 
 
 def require_prompt(order: Order, prompt: Sequence[int], salt: bytes) -> None:
-    """Raises Refused("order.prompt-root") unless these ids and this salt are what the order's prompt root commits to."""
+    """Raises Refused("order.prompt-root") unless these ids and salt are what the order's prompt root commits to."""
     if len(prompt) != order.prompt_units:
         raise Malformed("order.prompt-units", f"{len(prompt)} units given, {order.prompt_units} ordered")
     if len(salt) != 32 or roots.units_root(prompt, salt) != order.prompt_root:
@@ -117,3 +119,8 @@ def finish_of(order: Order, ends: frozenset[int], generated: Sequence[int]) -> F
     if generated and generated[-1] in ends:
         return "stop"
     return "length" if Units(len(generated)) >= order.max_units else "cancel"
+
+
+def judge(claim: Claim, engine: Engine) -> judging.Judgement:
+    """How this kind of work is checked: by replay, to the last bit. Raises nothing."""
+    return judging.judge(claim, engine, job_of)
