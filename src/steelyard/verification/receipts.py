@@ -211,7 +211,7 @@ def _units(document: Document) -> Finding:
         "units",
         fits,
         f"{order.prompt_units} prompt units and {new} generated units, at most {order.max_units} were ordered.",
-        f"{len(document.prompt)} of {order.prompt_units} prompt units, {new} generated, at most {order.max_units} ordered",
+        f"{len(document.prompt)} of {order.prompt_units} prompt units, {new} new, at most {order.max_units} ordered",
     )
 
 
