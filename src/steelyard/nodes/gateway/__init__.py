@@ -1,0 +1,1 @@
+"""The buyer's own node: OpenAI's API on one side, the market on the other."""
