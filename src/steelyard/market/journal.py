@@ -1,7 +1,7 @@
 """The journal that every node keeps: documents in SQLite, durable before anything is said (rule M12).
 
 One writer thread owns the connection and commits in groups: writes that wait together share one fsync. A document is
-(kind, key, state, body); several go into one atomic write. Reads use a connection of their own and see what is committed.
+(kind, key, state, body); several go into one atomic write. Reads use a connection of their own and see committed ones.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What nodes read from the chain and send to it: the port. `toy_ledger` is the toy behind it, `onchain` the real thing.
+"""What nodes read from the chain and send to it: the port. `toy_ledger` is the toy behind it, `onchain` the real one.
 
-All calls block (nodes call them in threads) and may raise Unavailable("chain.unreachable"); a contract's refusal comes as
-Refused with the contract's own rule name.
+All calls block (nodes call them in threads) and may raise Unavailable("chain.unreachable"); a contract's refusal comes
+as Refused with the contract's own rule name.
 """
 
 from collections.abc import Sequence
@@ -106,7 +106,7 @@ class Ledger(Protocol):
         """The current epoch, whose jury pool is frozen (rule M8)."""
         ...
 
-    def channel(self, id: bytes) -> Channel | None: ...
+    def channel(self, key: bytes) -> Channel | None: ...
 
     def allocation(self, channel: bytes, provider: Address) -> MicroToken:
         """Of this channel to this provider, claimed part included."""
@@ -116,7 +116,7 @@ class Ledger(Protocol):
         """Amount and count that this offer has claimed from this channel."""
         ...
 
-    def model(self, id: bytes) -> Model | None: ...
+    def model(self, key: bytes) -> Model | None: ...
 
     def models(self) -> Sequence[Model]: ...
 
