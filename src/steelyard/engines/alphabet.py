@@ -140,6 +140,8 @@ def _leaf(state: bytes, unit: int) -> bytes:
 class AlphabetText:
     """`engines.base.Text`: UTF-8 bytes are ids."""
 
+    vocabulary = VOCABULARY
+
     def render(self, messages: Sequence[Mapping[str, object]]) -> tuple[int, ...]:
         """`role: content` lines, then `assistant:`."""
         lines = []

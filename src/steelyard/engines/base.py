@@ -101,6 +101,11 @@ class Engine(Protocol):
 class Text(Protocol):
     """Ids to words and back: what a gateway needs of a model, without its weights."""
 
+    @property
+    def vocabulary(self) -> int:
+        """Unit ids are 0 … vocabulary-1, so that a gateway can refuse others unseen."""
+        ...
+
     def render(self, messages: Sequence[Mapping[str, object]]) -> tuple[int, ...]:
         """Chat messages through the model's own template, ids out, generation prompt included.
         Raises Refused("request.messages") if the template refuses."""
