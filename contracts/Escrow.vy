@@ -17,6 +17,7 @@ from interfaces import IEscrow
 from interfaces import IRegistry
 import money
 import records
+import trees
 
 implements: IEscrow
 initializes: money
@@ -611,8 +612,6 @@ def claim_order(
     # REFUSE
     assert msg.sender == self.orders, "escrow.authority"
     # WRITE
-    leaf: bytes32 = sha256(concat(b"\x00", receipt))
-    one: bytes8 = 0x0000000000000001
     return self._claim(
         IEscrow.Claim(
             channel=empty(bytes32),
@@ -627,7 +626,7 @@ def claim_order(
             vests_at=0,
             first=0,
             count=1,
-            receipts_root=sha256(concat(b"\x02", one, leaf)),
+            receipts_root=trees.seal(1, trees.leaf(receipt)),
         )
     )
 

@@ -13,6 +13,7 @@
 
 from interfaces import IBonds
 from interfaces import IRegistry
+import records
 
 implements: IRegistry
 
@@ -64,9 +65,6 @@ struct Checkpoint:
     weight: uint192
 
 MAX_AUDITORS: constant(uint256) = 64
-REGISTRATION_TYPE: constant(bytes32) = keccak256(
-    "Registration(uint16 version,bytes32 model_root,address author,address payee,uint16 royalty_bps,uint32 context_length,uint64 size_bytes,uint8 public_weights,bytes32 terms)"
-)
 
 BONDS: immutable(IBonds)
 max_royalty_bps: public(immutable(uint16))
@@ -140,18 +138,17 @@ def register_model(
     assert context_length > 0 and context_length <= max_context, "registry.context"
     assert size_bytes <= max_size_bytes, "registry.size"
     assert public_weights <= 1, "registry.public-weights"
-    id: bytes32 = keccak256(
-        abi_encode(
-            REGISTRATION_TYPE,
-            convert(1, uint16),
-            model_root,
-            msg.sender,
-            payee,
-            royalty_bps,
-            context_length,
-            size_bytes,
-            public_weights,
-            terms,
+    id: bytes32 = records.hash_registration(
+        records.Registration(
+            version=1,
+            model_root=model_root,
+            author=msg.sender,
+            payee=payee,
+            royalty_bps=royalty_bps,
+            context_length=context_length,
+            size_bytes=size_bytes,
+            public_weights=public_weights,
+            terms=terms,
         )
     )
     assert self.models[id].author == empty(address), "registry.registered"
