@@ -25,7 +25,7 @@ PATHS: Final = {
     "orders": f"{PREFIX}/orders",  # POST OrderRequest -> stream of Frame, a JSON object per line
     "cancels": f"{PREFIX}/cancels",  # POST Signed(Cancel) -> {}
     "vouchers": f"{PREFIX}/vouchers",  # POST Signed(Voucher) -> {}
-    "last_voucher": f"{PREFIX}/vouchers/last",  # POST VoucherQuery -> Signed(Voucher) | null (rule M12)
+    "last_voucher": f"{PREFIX}/vouchers/last",  # POST VoucherQuery -> LastVoucher | null (rule M12)
     # provider and gateway
     "audits": f"{PREFIX}/audits",  # POST TicketNotice -> AuditPackage (the ticket's holder fetches)
     # gateway
@@ -91,6 +91,16 @@ class VoucherQuery(Message, frozen=True):
 
     channel: str
     offer: str
+
+
+class LastVoucher(Message, frozen=True):
+    """A provider's answer: the voucher (as `Signed` has it), and the receipts under its root, without which a gateway
+    that lost its disk could not append to it."""
+
+    record: dict[str, str | int]
+    signature: str
+    receipts: list[str] = []
+    """Digests in order of payment, `count` of them."""
 
 
 class TicketNotice(Message, frozen=True):
