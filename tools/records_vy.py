@@ -1,4 +1,4 @@
-"""Writes contracts/records.vy from src/steelyard/protocol/records.py: one definition, two languages. `--check` compares."""
+"""Writes contracts/records.vy from the Python records: one definition, two languages. `--check` compares."""
 
 import re
 import sys
@@ -26,7 +26,7 @@ SIGNED: tuple[type[Record], ...] = (Offer, Order, Receipt, Voucher, AuditTicket,
 HEAD = f'''# pragma version 0.4.3
 """
 @title Records
-@notice Structs, EIP-712 digests and signer recovery. Written by tools/records_vy.py from the Python records: do not edit.
+@notice Structs, EIP-712 digests, signer recovery. Written by tools/records_vy.py from the Python records: do not edit.
 """
 
 # keccak256("{DOMAIN_TYPE}"), keccak256("{NAME}"), keccak256("{VERSION}")
