@@ -1,4 +1,5 @@
-"""Challenges, juries and votes: the port (rules M6 to M9). `toy_cases` is the toy behind it, `onchain_cases` the real one.
+"""Challenges, juries and votes: the port (rules M6 to M9). `toy_cases` is the toy behind it, `onchain_cases` the
+real one.
 
 All calls block (nodes call them in threads) and may raise Unavailable("chain.unreachable"); a contract's refusal comes
 as Refused with the contract's own rule name. Writes are sent by the account that the port was opened with and return
@@ -13,6 +14,8 @@ from typing import Protocol
 from steelyard.protocol.records import AuditTicket, Offer, Order, Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
+
+NEVER = Timestamp(0)
 
 
 class Stage(IntEnum):
@@ -40,11 +43,11 @@ class Case:
     opener: Address
     stage: Stage
     seats: tuple[Address, ...] = ()
-    seats_from: Timestamp = Timestamp(0)
+    seats_from: Timestamp = NEVER
     """`seat` is refused before that time; 0 if only a block is waited for."""
-    open_until: Timestamp = Timestamp(0)
-    commit_until: Timestamp = Timestamp(0)
-    reveal_until: Timestamp = Timestamp(0)
+    open_until: Timestamp = NEVER
+    commit_until: Timestamp = NEVER
+    reveal_until: Timestamp = NEVER
     commitments: Mapping[Address, bytes] = field(default_factory=dict)
     """Juror -> struct hash of its vote."""
     revealed: Mapping[Address, Outcome] = field(default_factory=dict)
