@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from steelyard.engines.base import Card, Job, Replay, Step
-from steelyard.protocol.errors import Refused, Unavailable
+from steelyard.protocol.errors import Malformed, Refused, Unavailable
 from steelyard.protocol.hashing import ZERO32, sha256
 
 END = 256
@@ -33,7 +33,8 @@ class Alphabet:
     Args:
         name: under which it is sold.
         dialect: another one is another model (another root, other answers).
-        lie_from: from this answer position on it computes in another dialect under the same root: a liar.
+        lie_from: from this answer position on (counted from `answer_from`) it computes in another dialect under the
+            same root: a liar.
         pause: called before each generated unit, so that a test can stop time in mid-answer.
     """
 
@@ -60,11 +61,12 @@ class Alphabet:
 
     def _steps(self, job: Job) -> Iterator[Step]:
         ids = list(job.prompt)
+        delivered = len(job.prompt) - job.answer_from
         for position in range(job.max_units):
             self._pause()
             if self._closed.is_set():
                 raise Unavailable("engine.closed", f"after {position} of {job.max_units} units")
-            state = self._state(ids, position)
+            state = self._state(ids, delivered + position)
             unit = _pick(state, job, len(ids))
             yield Step(unit, _leaf(state, unit))
             if unit == END:
@@ -77,7 +79,7 @@ class Alphabet:
         _refuse_units(answer)
         ids = list(job.prompt)
         expected, leaves, states = [], [], []
-        for position, unit in enumerate(answer):
+        for position, unit in enumerate(answer, len(job.prompt) - job.answer_from):
             state = self._state(ids, position)
             expected.append(_pick(state, job, len(ids)))
             leaves.append(_leaf(state, unit))
@@ -153,8 +155,11 @@ class AlphabetText:
         return self.encode("".join(lines) + "assistant: ")
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """UTF-8 bytes."""
-        return tuple(text.encode())
+        """UTF-8 bytes. Raises Malformed("request.text") on half a surrogate pair."""
+        try:
+            return tuple(text.encode())
+        except UnicodeEncodeError as error:
+            raise Malformed("request.text", f"half a surrogate pair at {error.start} of {len(text)}") from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """Bytes to text; the end id is skipped."""
