@@ -82,7 +82,9 @@ class _Mutating(FilesystemInputBundle):
 
 def compiled(name: str, mutant: Mutant | None = None) -> Artifact:
     """The contract `name`, of the mutant's source if it (or a module that it imports) is the mutant's."""
-    if mutant is None or not (mutant.contract == name or f"import {mutant.contract}" in (SOURCES / f"{name}.vy").read_text()):
+    if mutant is None or not (
+        mutant.contract == name or f"import {mutant.contract}" in (SOURCES / f"{name}.vy").read_text()
+    ):
         return _compiled(name, "", "", "")
     return _compiled(name, mutant.old, mutant.new, mutant.contract)
 
@@ -147,11 +149,11 @@ class Contract:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in self.functions:
             raise AttributeError(name)
-        outputs = self.functions[name]["outputs"]
+        outputs, asks = self.functions[name]["outputs"], self.functions[name]["stateMutability"] in ("view", "pure")
 
         def call(*args: Any, by: Key | Address = NOBODY) -> Any:
             sender = by.address if isinstance(by, Key) else by
-            raw = self.world.call(sender, self.address, self.calldata(name, args))
+            raw = self.world.call(sender, self.address, self.calldata(name, args), asks)
             values = decode([_abi_type(entry) for entry in outputs], raw)
             fancy = [_fancy(entry, value) for entry, value in zip(outputs, values, strict=True)]
             return fancy[0] if len(fancy) == 1 else tuple(fancy) or None
@@ -216,7 +218,14 @@ class World:
         else:
             self.token = self.deploy("Token", ("Test dollar", "TUSD", self.deployer.address))
         self.bonds = self.deploy("Bonds", (self.token.address, limits.withdrawal_delay))
-        bounds = (limits.max_royalty_bps, 1 << 20, 1 << 40, limits.min_stake, limits.epoch_seconds, limits.memory_epochs)
+        bounds = (
+            limits.max_royalty_bps,
+            1 << 20,
+            1 << 40,
+            limits.min_stake,
+            limits.epoch_seconds,
+            limits.memory_epochs,
+        )
         self.registry = self.deploy("Registry", (self.bonds.address, bounds))
         names = ("longest_order", "challenge_window", "close_window", "rate_ppm", "power_ppm", "colluding_ppm")
         terms = tuple(getattr(limits, name) for name in (*names, "multiple", "flat", "pool_bps", "burn_bps"))
@@ -253,13 +262,15 @@ class World:
         self.block += 1
         self.evm.set_block_env(pyrevm.BlockEnv(number=self.block, timestamp=self.now))
 
-    def call(self, sender: str, to: str, data: bytes) -> bytes:
-        """One transaction. `gas` and `events` are those of the last one."""
+    def call(self, sender: str, to: str, data: bytes, asks: bool = False) -> bytes:
+        """One transaction, or a question. `gas` and `events` are those of the last transaction."""
         try:
             out: bytes = bytes(self.evm.message_call(sender, to, calldata=data))
         except RuntimeError as error:
             raise Reverted(_reason(str(error))) from error
         self.evm.reset_transient_storage()
+        if asks:
+            return out
         self.gas = self.evm.result.gas_used
         self.events = [event for log in self.evm.result.logs if (event := self._event(log)) is not None]
         return out
@@ -275,7 +286,9 @@ class World:
             data = iter(decode([_abi_type(part) for part in plain], bytes(log.data[1])))
             topics = iter(log.topics[1:])
             raw = {
-                part["name"]: decode([part["type"]], bytes.fromhex(next(topics)[2:]))[0] if part["indexed"] else next(data)
+                part["name"]: decode([part["type"]], bytes.fromhex(next(topics)[2:]))[0]
+                if part["indexed"]
+                else next(data)
                 for part in inputs
             }
             return Event(contract.address, entry["name"], {p["name"]: _fancy(p, raw[p["name"]]) for p in inputs})  # type: ignore[union-attr]
@@ -328,7 +341,9 @@ class World:
         )
         return replace(usual, **changes)
 
-    def open(self, owner: Key, session: Key, deposit: int, allocations: Sequence[tuple[Key, int]], **changes: Any) -> bytes:
+    def open(
+        self, owner: Key, session: Key, deposit: int, allocations: Sequence[tuple[Key, int]], **changes: Any
+    ) -> bytes:
         """Opens a channel; its id."""
         shares = [(provider.address, amount) for provider, amount in allocations]
         cap, expiry = changes.get("cap", deposit), changes.get("expiry", self.now + 10 * DAY)
@@ -351,9 +366,7 @@ class World:
         """A grant, not yet signed."""
         pairs = b"".join(encode(["address", "uint256"], [who.address, amount]) for who, amount in allocations)
         expiry = self.now + 10 * DAY
-        return ChannelGrant(
-            1, owner.address, session.address, deposit, expiry, deposit, keccak256(pairs), b"\x44" * 32
-        )
+        return ChannelGrant(1, owner.address, session.address, deposit, expiry, deposit, keccak256(pairs), b"\x44" * 32)
 
 
 @cache
