@@ -114,6 +114,7 @@ PACKAGES: dict[str, Callable[[], Claim]] = {
     "units of another answer": lambda: replace(CLAIM, answer=LIE.answer),
     "prompt of another order": lambda: replace(CLAIM, prompt=tuple(b"tell us")),
     "wrong salt": lambda: replace(CLAIM, answer_salt=ZERO32),
+    "salt that a MAC pads to the right one": lambda: replace(CLAIM, answer_salt=CLAIM.answer_salt + b"\0"),
     "no salt": lambda: replace(CLAIM, answer_salt=b""),
     "units that are none": lambda: replace(CLAIM, answer=(*CLAIM.answer[:-1], 1 << 40)),
     "negative units": lambda: replace(CLAIM, answer=(*CLAIM.answer[:-1], -1)),
@@ -121,6 +122,7 @@ PACKAGES: dict[str, Callable[[], Claim]] = {
     "receipt unsigned": lambda: replace(CLAIM, receipt_signature=b""),
     "order signed by a stranger": lambda: replace(CLAIM, order_signature=STRANGER.sign(ORDER.digest(DOMAIN))),
     "offer that the provider never made": lambda: replace(CLAIM, offer=replace(CLAIM.offer, run_ahead=0)),
+    "offer signed by the buyer": lambda: replace(CLAIM, offer_signature=SESSION.sign(CLAIM.offer.digest(DOMAIN))),
     "receipt of another order": lambda: replace(
         CLAIM, order=OTHER_ORDER, order_signature=SESSION.sign(OTHER_ORDER.digest(DOMAIN))
     ),
@@ -147,6 +149,15 @@ def test_an_honest_package_has_no_defect() -> None:
     assert defect(cancelled(CLAIM, 3)) is None
 
 
+@pytest.mark.parametrize(("taken", "verdict"), [(3, CannotTell), (4, Honest), (8, Honest), (9, Honest), (20, Honest)])
+def test_a_cancel_bounds_an_answer_from_above_by_the_run_ahead_and_not_from_below(taken: int, verdict: type) -> None:
+    steps = run(TOY, ORDER, PROMPT)[:8]
+    claim = STALL.claim(ORDER, PROMPT, [step.id for step in steps], [step.leaf for step in steps])
+    assert len(steps) == 8
+    assert STALL.offer.run_ahead == 4
+    assert isinstance(judge(cancelled(claim, taken), TOY).verdict, verdict)
+
+
 def test_a_receipt_for_another_offer_than_the_orders_is_no_package() -> None:
     claim = signed_again(CLAIM, replace(CLAIM.receipt, offer=ZERO32))
     assert judge(claim, TOY).outcome is Outcome.NOT_OPENED
@@ -168,6 +179,7 @@ def test_an_answer_that_drops_the_delivered_prefix_is_cheated() -> None:
 
 def test_the_self_test_passes_a_sound_engine_and_says_what_is_wrong_with_another() -> None:
     assert self_test(TOY) is None
-    broken: list[Engine] = [Bent(bend=flickering), Bent(bend=failing(RuntimeError("no"))), Alphabet()]
-    broken[2].close()
+    restless = Bent(bend=lambda run, call: replace(run, states=bytes([call])))
+    broken: list[Engine] = [restless, Bent(bend=flickering), Bent(bend=failing(RuntimeError("no"))), Alphabet()]
+    broken[-1].close()
     assert all("self-test" in (self_test(engine) or "") for engine in broken)

@@ -83,6 +83,18 @@ BROKEN: dict[str, tuple[str, Callable[[], Claim]]] = {
         "model-root",
         lambda: signed_again(CLAIM, replace(RECEIPT, model_root=bytes(32))),
     ),
+    "registration of the same model, another author": (
+        "model-root",
+        lambda: replace(CLAIM, order=replace(ORDER, registration=sha256(b"other"))),
+    ),
+    "cancel of another order": (
+        "end",
+        lambda: replace(
+            CLAIM,
+            cancel=(other := replace(cancelled(CLAIM, 3).cancel, order=bytes(32))),  # type: ignore[type-var]
+            cancel_signature=SESSION.sign(other.digest(DOMAIN)),
+        ),
+    ),
     "cancel by a stranger": (
         "end",
         lambda: replace(cancelled(CLAIM, 3), cancel_signature=STRANGER.sign(CLAIM.order.digest(DOMAIN))),
