@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from world import DAY, DEAD, NOBODY, UNITS, Reverted, World, key
+from world import DAY, DEAD, NOBODY, Reverted, World, key
 
 ANN, BOB, EVE = key("ann"), key("bob"), key("eve")
 REGISTRY, ESCROW = key("registry"), key("escrow")

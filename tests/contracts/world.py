@@ -14,7 +14,7 @@ from typing import Any
 import pyrevm
 from eth_abi import decode, encode
 from vyper.compiler import compile_from_file_input
-from vyper.compiler.input_bundle import FilesystemInputBundle
+from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
 
 from steelyard.protocol.eip712 import Domain, Record
 from steelyard.protocol.hashing import keccak256
@@ -58,10 +58,7 @@ class Reverted(Exception):
 @cache
 def _compiled(name: str, old: str, new: str, module: str) -> Artifact:
     bundle = _Mutating([SOURCES], module, old, new) if old else FilesystemInputBundle([SOURCES])
-    source = bundle.load_file(SOURCES / f"{name}.vy")
-    out = compile_from_file_input(source, input_bundle=bundle, output_formats=["abi", "bytecode", "bytecode_runtime"])
-    code, runtime = (bytes.fromhex(out[key][2:]) for key in ("bytecode", "bytecode_runtime"))
-    return Artifact(tuple(out["abi"]), code, runtime)
+    return _artifact(bundle.load_file(SOURCES / f"{name}.vy"), bundle)
 
 
 class _Mutating(FilesystemInputBundle):
@@ -197,8 +194,8 @@ def key(name: str) -> Key:
 
 
 class World:
-    """Token, Bonds, Registry, Escrow, Orders, bound to each other. `rulings` is a plain key unless an address is given:
-    it stands for whoever may hold claims and slash."""
+    """Token, Bonds, Registry, Escrow, Orders, bound to each other. The key `rulings` stands for whoever may hold claims
+    and slash, unless a subclass deploys a judge of its own."""
 
     def __init__(self, mutant: Mutant | None = None, terms: Terms | None = None, token: str = "") -> None:
         self.terms = terms or Terms()
@@ -233,8 +230,13 @@ class World:
         self.escrow = self.deploy("Escrow", (*addresses, terms))
         self.domain = Domain(1, self.escrow.address)
         self.orders = self.deploy("Orders", (self.escrow.address, self.registry.address))
-        self.bonds.bind(self.registry.address, self.escrow.address, self.rulings.address, by=self.deployer)
-        self.escrow.bind(self.orders.address, self.rulings.address, by=self.deployer)
+        judge = self.judge()
+        self.bonds.bind(self.registry.address, self.escrow.address, judge, by=self.deployer)
+        self.escrow.bind(self.orders.address, judge, by=self.deployer)
+
+    def judge(self) -> Address:
+        """Address of Rulings; everything else is deployed when this is asked."""
+        return self.rulings.address
 
     def deploy(self, name: str, args: Sequence[Any]) -> Contract:
         """Deploys a contract of ours by the deployer."""
@@ -371,10 +373,14 @@ class World:
 
 @cache
 def compiled_source(source: str) -> Artifact:
-    """A contract of a test's own."""
-    from vyper import compile_code
+    """A contract of a test's own, which may import our modules."""
+    bundle = FilesystemInputBundle([SOURCES])
+    path = SOURCES / "test.vy"
+    return _artifact(FileInput(-1, path, path, source), bundle)
 
-    out = compile_code(source, output_formats=["abi", "bytecode", "bytecode_runtime"])
+
+def _artifact(source: Any, bundle: FilesystemInputBundle) -> Artifact:
+    out = compile_from_file_input(source, input_bundle=bundle, output_formats=["abi", "bytecode", "bytecode_runtime"])
     code, runtime = (bytes.fromhex(out[key][2:]) for key in ("bytecode", "bytecode_runtime"))
     return Artifact(tuple(out["abi"]), code, runtime)
 
