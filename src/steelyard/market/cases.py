@@ -6,7 +6,7 @@ as Refused with the contract's own rule name. Writes are sent by the account tha
 once mined. Nothing here is remembered by the caller: after a restart `find` and `case` say where things stand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
@@ -26,7 +26,8 @@ class Stage(IntEnum):
     SEATED = 2
     """The opener has until `open_until`."""
     OPENED = 3
-    """Jurors commit until `commit_until`, then reveal until `reveal_until`."""
+    """Jurors commit until `commit_until`, reveal (once all have committed, or then) until `reveal_until`, that second
+    included."""
     RULED = 4
 
 
@@ -43,14 +44,17 @@ class Case:
     opener: Address
     stage: Stage
     seats: tuple[Address, ...] = ()
-    seats_from: Timestamp = NEVER
-    """`seat` is refused before that time; 0 if only a block is waited for."""
     open_until: Timestamp = NEVER
     commit_until: Timestamp = NEVER
     reveal_until: Timestamp = NEVER
-    commitments: Mapping[Address, bytes] = field(default_factory=dict)
-    """Juror -> struct hash of its vote."""
-    revealed: Mapping[Address, Outcome] = field(default_factory=dict)
+    committed: int = 0
+    """Seats that have committed."""
+    revealed: int = 0
+    """Seats that have revealed."""
+    own_commitment: bytes = b""
+    """What this account committed to; empty if nothing."""
+    own_vote: Outcome | None = None
+    """What this account revealed."""
     claim: int = 0
     """The claim that the case was tied to, 0 if none: without it the buyer is not repaid (rule M6)."""
     outcome: Outcome | None = None
@@ -80,6 +84,15 @@ class Exhibit:
     """With `answer_top` opens the response root to its count, from which the price follows."""
     answer_top: bytes
     """`roots.units_top` of the answer, 32 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """Where a receipt stands under a claim's root."""
+
+    claim: int
+    index: int
+    path: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +138,8 @@ class Cases(Protocol):
 
     def open_case(self, case: bytes, opening: Opening) -> None: ...
 
-    def tie(self, case: bytes, claim: int, index: int, path: Sequence[bytes]) -> None:
-        """Shows that the receipt is leaf `index` under the claim's root."""
+    def tie(self, case: bytes, tie: Tie) -> None:
+        """Shows that the receipt is under the claim's root, which then waits for the case."""
         ...
 
     def commit(self, case: bytes, vote: bytes) -> None:
@@ -137,8 +150,9 @@ class Cases(Protocol):
 
     def settle(self, case: bytes) -> None: ...
 
-    def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes) -> None:
-        """Two receipts of one provider for one order convict at once; `exhibit` holds the first."""
+    def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
+        """Two receipts of one provider for one order convict at once; `exhibit` holds the first, `tie` is of that one:
+        without it the buyer is not repaid."""
         ...
 
     def joined(self) -> bool:
@@ -150,6 +164,18 @@ class Cases(Protocol):
         ...
 
     def leave(self) -> None: ...
+
+    def collect(self) -> None:
+        """Pulls what rulings have credited to this account; nothing happens if that is nothing."""
+        ...
+
+    def free_bond(self) -> MicroToken:
+        """This account's bond, neither reserved nor leaving."""
+        ...
+
+    def challenge_stake(self) -> MicroToken:
+        """What a challenge reserves."""
+        ...
 
     def encryption_key(self, auditor: Address) -> bytes:
         """X25519, 32 bytes; zeros if it never joined."""

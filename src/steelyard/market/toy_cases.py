@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage
+from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
 from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
@@ -34,9 +34,13 @@ class Court:
     """Auditor -> (encryption key, URL, stake)."""
     cases: dict[bytes, Case] = field(default_factory=dict)
     openings: dict[bytes, Opening] = field(default_factory=dict)
+    commitments: dict[bytes, dict[Address, bytes]] = field(default_factory=dict)
     votes: dict[bytes, dict[Address, Vote]] = field(default_factory=dict)
     slashed: dict[bytes, Address] = field(default_factory=dict)
     """Receipt -> who was paid the bounty."""
+    twins: dict[bytes, Tie | None] = field(default_factory=dict)
+    """Receipts that a twin convicted, and where they were tied."""
+    collected: list[Address] = field(default_factory=list)
     events: list[bytes] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -70,7 +74,11 @@ class ToyCases:
         return own[-1] if own else None
 
     def case(self, case: bytes) -> Case | None:
-        return self.court.cases.get(case)
+        with self.court.lock:
+            found = self.court.cases.get(case)
+            vote = self.court.votes.get(case, {}).get(self.account)
+            own = self.court.commitments.get(case, {}).get(self.account, b"")
+            return found and replace(found, own_commitment=own, own_vote=vote and Outcome(vote.outcome))
 
     def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
         with self.court.lock:
@@ -87,9 +95,12 @@ class ToyCases:
         with self.court.lock:
             if consent.ticket.receipt != receipt or consent.ticket.auditor != self.account:
                 raise Refused("rulings.ticket", "of another receipt or auditor")
-            if self.find(receipt) is not None:
-                raise Refused("rulings.challenged", f"0x{receipt.hex()} by {self.account}")
-            case = sha256(receipt, self.account.encode())
+            before = self.find(receipt)
+            if before is not None and self.court.cases[before].stage != Stage.RULED:
+                raise Refused("rulings.open-case", f"0x{receipt.hex()} by {self.account}")
+            if receipt in self.court.slashed:
+                raise Refused("rulings.convicted", f"0x{receipt.hex()}")
+            case = sha256(receipt, self.account.encode(), bytes([len(self.court.cases)]))
             opened = Case(case, receipt, exhibit.offer.provider, self.account, self.account, Stage.CHALLENGED)
             self.court.put(opened)
             return case
@@ -107,65 +118,70 @@ class ToyCases:
             found = self.court.at(case, Stage.SEATED)
             if self.account != found.opener or len(opening.wrapped) != len(found.seats):
                 raise Refused("rulings.opener", f"{self.account}, {len(opening.wrapped)} keys")
-            self._require_before(found.open_until)
+            self._require_until(found.open_until)
             self.court.openings[case] = opening
             commit = Timestamp(self.court.clock() + self.court.window)
             reveal = Timestamp(commit + self.court.window)
             self.court.put(replace(found, stage=Stage.OPENED, commit_until=commit, reveal_until=reveal))
 
-    def tie(self, case: bytes, claim: int, index: int, path: Sequence[bytes]) -> None:
+    def tie(self, case: bytes, tie: Tie) -> None:
         with self.court.lock:
-            root, count = self.court.claims[claim]
             found = self.court.cases[case]
-            if not merkle.verify(root, count, index, merkle.leaf_hash(found.receipt), path):
-                raise Refused("rulings.path", f"not leaf {index} of {count}")
-            self.court.put(replace(found, claim=claim))
+            if found.stage == Stage.RULED or found.claim:
+                raise Refused("rulings.tied", f"{found.stage.name}, claim {found.claim}")
+            self._check(found.receipt, tie)
+            self.court.put(replace(found, claim=tie.claim))
 
     def commit(self, case: bytes, vote: bytes) -> None:
         with self.court.lock:
             found = self.court.at(case, Stage.OPENED)
-            self._require_before(found.commit_until)
-            if self.account not in found.seats or self.account in found.commitments:
-                raise Refused("rulings.juror", f"{self.account}")
-            self.court.put(replace(found, commitments={**found.commitments, self.account: vote}))
+            self._require_until(found.commit_until)
+            commitments = self.court.commitments.setdefault(case, {})
+            if self.account not in found.seats or self.account in commitments:
+                raise Refused("rulings.not-a-juror", f"{self.account}")
+            commitments[self.account] = vote
+            self.court.put(replace(found, committed=len(commitments)))
 
     def reveal(self, vote: Vote) -> None:
         with self.court.lock:
             found = self.court.at(vote.case, Stage.OPENED)
-            self._require_before(found.reveal_until)
-            early = self.court.clock() < found.commit_until and len(found.commitments) < len(found.seats)
-            if early or found.commitments.get(self.account) != vote.struct_hash() or vote.juror != self.account:
-                raise Refused("rulings.reveal", f"{self.account}, early: {early}")
-            self.court.votes.setdefault(vote.case, {})[self.account] = vote
-            self.court.put(replace(found, revealed={**found.revealed, self.account: Outcome(vote.outcome)}))
+            self._require_until(found.reveal_until)
+            if self.court.clock() <= found.commit_until and found.committed < len(found.seats):
+                raise Refused("rulings.too-early", f"{found.committed} of {len(found.seats)}")
+            if self.court.commitments[vote.case].get(self.account) != vote.struct_hash() or vote.juror != self.account:
+                raise Refused("rulings.vote", f"{self.account}")
+            votes = self.court.votes.setdefault(vote.case, {})
+            votes[self.account] = vote
+            self.court.put(replace(found, revealed=len(votes)))
 
     def settle(self, case: bytes) -> None:
         with self.court.lock:
             found = self.court.cases[case]
-            late = self.court.clock() >= found.reveal_until
-            silent = found.stage == Stage.SEATED and self.court.clock() >= found.open_until
-            if silent:
-                self.court.put(replace(found, stage=Stage.RULED, outcome=Outcome.NOT_OPENED))
+            if found.stage == Stage.SEATED and self.court.clock() > found.open_until:
+                self.court.put(replace(found, stage=Stage.RULED, outcome=Outcome.NOT_OPENED if found.seats else None))
                 return
             self.court.at(case, Stage.OPENED)
-            if not late and len(found.revealed) < len(found.seats):
-                raise Refused("rulings.window", f"{len(found.revealed)} of {len(found.seats)} seats revealed")
+            if self.court.clock() <= found.reveal_until and found.revealed < len(found.seats):
+                raise Refused("rulings.too-early", f"{found.revealed} of {len(found.seats)} seats revealed")
             ballots = Counter((v.outcome, v.run_digest) for v in self.court.votes.get(case, {}).values())
             (top, votes), *_ = [*ballots.most_common(1), ((0, b""), 0)]
-            outcome = Outcome(top[0]) if votes * 3 >= 2 * len(found.seats) and votes else None
+            outcome = Outcome(top[0]) if votes * 3 >= 2 * self.court.seats else None
             if outcome is Outcome.CHEATED:
                 self.court.slashed.setdefault(found.receipt, found.challenger)
             self.court.put(replace(found, stage=Stage.RULED, outcome=outcome))
 
-    def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes) -> None:
+    def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
         del signature  # no signatures are checked here
         with self.court.lock:
             one, two = exhibit.receipt.digest(self.court.domain), other.digest(self.court.domain)
             if one == two or exhibit.receipt.order != other.order:
-                raise Refused("rulings.same-receipt", f"0x{one.hex()}")
+                raise Refused("rulings.no-twins", f"0x{one.hex()}")
             if one in self.court.slashed:
-                raise Refused("rulings.slashed", f"0x{one.hex()}")
-            self.court.slashed[one] = self.account
+                raise Refused("rulings.convicted", f"0x{one.hex()}")
+            if tie is not None:
+                self._check(one, tie)
+            self.court.twins[one] = tie
+            self.court.slashed[one] = self.court.slashed[two] = self.account
 
     def joined(self) -> bool:
         return self.account in self.court.pool
@@ -179,6 +195,20 @@ class ToyCases:
     def encryption_key(self, auditor: Address) -> bytes:
         return self.court.pool[auditor][0] if auditor in self.court.pool else bytes(32)
 
-    def _require_before(self, until: Timestamp) -> None:
-        if self.court.clock() >= until:
-            raise Refused("rulings.window", f"{self.court.clock()} >= {until}")
+    def collect(self) -> None:
+        self.court.collected.append(self.account)
+
+    def free_bond(self) -> MicroToken:
+        return MicroToken(1 << 60)
+
+    def challenge_stake(self) -> MicroToken:
+        return MicroToken(10)
+
+    def _check(self, receipt: bytes, tie: Tie) -> None:
+        root, count = self.court.claims[tie.claim]
+        if not merkle.verify(root, count, tie.index, merkle.leaf_hash(receipt), tie.path):
+            raise Refused("rulings.path", f"not leaf {tie.index} of {count}")
+
+    def _require_until(self, until: Timestamp) -> None:
+        if self.court.clock() > until:
+            raise Refused("rulings.too-late", f"{self.court.clock()} > {until}")
