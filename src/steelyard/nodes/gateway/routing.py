@@ -56,7 +56,7 @@ class Need:
     level: Level
     prompt_units: int
     answer_units: int
-    """Most units that the client wants, or 1 where it did not say."""
+    """Most units that the client wants, or 1 where it did not say: offers of shorter answers are passed over."""
     min_bond: int
     prefer: Preferences
 
@@ -78,10 +78,12 @@ def usable(offers: Sequence[Listed], need: Need, now: float) -> list[Listed]:
     if left:
         return left
     told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    if set(reasons) == {"context too long"}:
-        most = max(listed.offer.context_length for listed in mine)
-        asked = f"{need.prompt_units} prompt tokens + {need.answer_units}"
-        raise Refused("request.context-too-long", f"{asked} are over {most}, the longest context offered")
+    if set(reasons) <= {"context too long", "answer too long"}:
+        context = max(listed.offer.context_length for listed in mine)
+        answer = max(listed.offer.max_units for listed in mine)
+        asked = f"{need.prompt_units} prompt tokens + {need.answer_units} of an answer"
+        told = f"{asked}; the longest context offered is {context}, the longest answer {answer}"
+        raise Refused("request.context-too-long", told)
     raise Unavailable("provider.none", f"{need.model}: {len(mine)} offers, {told}")
 
 
@@ -97,6 +99,7 @@ def _excluded(listed: Listed, need: Need, now: float) -> str | None:
         (_over_cap(offer, prefer), "over provider.max_price"),
         (listed.bond < need.min_bond, f"with a free bond under {need.min_bond}"),
         (need.prompt_units + need.answer_units > offer.context_length, "context too long"),
+        (need.answer_units > offer.max_units, "answer too long"),
     )
     return next((reason for failed, reason in tests if failed), None)
 

@@ -1,0 +1,197 @@
+"""One answer: from a wish to its text, over as many providers as it takes (rule P6).
+
+Invariant: `words.ids` are the units whose text the client was told (or will be, once words hold nothing back). A
+provider that fails before the first unit is replaced unnoticed. After it, only a canonical offer of the same model
+goes on, from all delivered units but the last, which it makes again: if that was an end id, the run ends there too.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final
+
+from steelyard.engines.base import Text
+from steelyard.nodes.gateway.desk import Desk
+from steelyard.nodes.gateway.drafting import Wish, longest
+from steelyard.nodes.gateway.purchase import Bought, Placed, Purchase
+from steelyard.nodes.gateway.routing import Listed
+from steelyard.nodes.gateway.spending import ApiKey
+from steelyard.nodes.gateway.till import Seat
+from steelyard.nodes.gateway.words import Words
+from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
+from steelyard.protocol.price import price
+from steelyard.protocol.records import Level
+from steelyard.protocol.units import Address
+from steelyard.wire.answers import Finish
+
+CLIENTS_OWN: Final = frozenset({"order.context-too-long", "order.unit-out-of-range", "order.parameter"})
+"""Refusals of a provider that say something of the request: told to the client as they are."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How an answer ended; its text was told."""
+
+    finish: Finish
+    bought: Bought
+
+
+@dataclass(eq=False)
+class Answering:
+    """Answers one wish. `tell` gets each piece of text as it may be said."""
+
+    desk: Desk
+    text: Text
+    wish: Wish
+    tell: Tell
+    buyer: ApiKey
+    """Who pays."""
+    request: str
+    """Id under which the client knows the answer."""
+    worked: bool = False
+    """True once an order left: a retry of the client may be paid twice."""
+    left: bool = False
+    words: Words = field(init=False)
+    most: int = 0
+    """Units that the whole answer may have; fixed by the first offer that delivers."""
+    purchase: Purchase | None = None
+    provider: Address | None = None
+    """Who served last."""
+
+    def __post_init__(self) -> None:
+        self.words = Words(self.text, self.wish.stops)
+
+    async def run(self, candidates: Sequence[Listed]) -> Answered:
+        """Tries the candidates in turn. Raises what the client should be told when none is left."""
+        failures: list[tuple[Listed, SteelyardError]] = []
+        begun: Listed | None = None
+        for listed in candidates:
+            if self.left and (failures or not self.worked):
+                break
+            if begun is not None and not _continues(begun, listed):
+                continue
+            try:
+                seat = await self.desk.till.take(listed, self._highest(listed), self.buyer)
+            except SteelyardError as error:
+                failures.append((listed, error))
+                continue
+            bought = await self._buy(listed, seat, failures)
+            if bought is not None:
+                return self._answered(bought)
+            begun = listed if self.words.ids and begun is None else begun
+        raise self._failure(failures)
+
+    def leave(self) -> None:
+        """The client is gone: no more units than it has (rule P5); what was bought is still settled."""
+        self.left = True
+        if self.purchase is not None:
+            self._cancel(self.purchase, len(self.purchase.units))
+
+    def _kept(self) -> tuple[int, ...]:
+        return tuple(self.words.ids[:-1])
+
+    def _units(self, listed: Listed) -> int:
+        """Units to order now: at most `longest` in all, and none beyond a stop string that was found."""
+        whole = self.words.stopped_at or self.most or longest(self.wish, listed)
+        return min(whole - len(self._kept()), listed.offer.max_units)
+
+    def _highest(self, listed: Listed) -> int:
+        return price(listed.offer, len(self.wish.prompt) + len(self._kept()), self._units(listed))
+
+    async def _buy(self, listed: Listed, seat: Seat, failures: list[tuple[Listed, SteelyardError]]) -> Bought | None:
+        """One purchase from order to receipt; a provider's failure is noted and None. Our own failures are raised."""
+        desk = self.desk
+        bought: Bought | None = None
+        try:
+            placed = desk.place(self.wish, listed, seat, kept=self._kept(), units=self._units(listed))
+            rate = self.wish.audit_rate
+            await desk.records.ordered(placed, buyer=self.buyer.name, request=self.request, audit_rate=rate)
+            self.worked = True
+            purchase = desk.purchase(placed, self.text.vocabulary)
+            error = await self._consume(purchase, seat, placed)
+            if error is None:
+                bought = purchase.bought
+                assert bought is not None
+                await desk.records.delivered(bought, now=desk.clock())
+            else:
+                failures.append((listed, error))
+                await desk.fail(placed, error)
+        finally:
+            if bought is None:
+                desk.till.give_back(seat)
+        if bought is not None:
+            desk.settle(seat, bought, rate)
+        return bought
+
+    async def _consume(self, purchase: Purchase, seat: Seat, placed: Placed) -> SteelyardError | None:
+        """Takes a purchase's units into the text. Says how the provider failed, if it did."""
+        clock = self.desk.timer
+        began = clock()
+        first = None
+        self.purchase, self.provider = purchase, placed.listed.provider
+        if self.left:
+            return Unavailable("request.left", "the client left before anything was sent")
+        try:
+            async with aclosing(purchase.run(seat.voucher())) as pieces:  # type: ignore[type-var]  # a generator
+                async for units in pieces:
+                    if first is None:
+                        first = clock()
+                        self.desk.metrics.first_unit(placed.listed.model, first - began)
+                    self._take(purchase, units)
+        except SteelyardError as error:
+            return error
+        finally:
+            self.purchase = None
+        if purchase.bought is None:
+            return Unavailable("peer.cut", "no receipt")
+        self.desk.faults.praise(placed.listed, (first or clock()) - began, len(purchase.units), clock() - began)
+        return None
+
+    def _take(self, purchase: Purchase, units: Sequence[int]) -> None:
+        """The purchase's newest units: those made again must be the same, the rest is new to the client."""
+        at = len(purchase.placed.prefix) + len(purchase.units) - len(units)
+        known = self.words.ids[at : at + len(units)]
+        if known != list(units[: len(known)]):
+            raise Unavailable("provider.differs", f"unit {at} of the answer: {units[0]}, delivered was {known[0]}")
+        fresh = units[len(known) :]
+        if not self.words.ids:
+            self.most = longest(self.wish, purchase.placed.listed)
+        if said := self.words.push(fresh):
+            self.tell(said)
+        if self.words.stopped_at is not None:
+            self._cancel(purchase, self.words.stopped_at - len(purchase.placed.prefix))
+
+    def _cancel(self, purchase: Purchase, units: int) -> None:
+        if purchase.cancelled is None:
+            purchase.sign_cancel(units)
+            self.desk.spawn(purchase.send_cancel())
+
+    def _answered(self, bought: Bought) -> Answered:
+        if rest := self.words.finish():
+            self.tell(rest)
+        finish: Finish = "length" if bought.finish == "length" and self.words.stopped_at is None else "stop"
+        return Answered(finish, bought)
+
+    def _failure(self, failures: Sequence[tuple[Listed, SteelyardError]]) -> SteelyardError:
+        """What the client is told when nobody could serve."""
+        errors = [error for _, error in failures]
+        if not errors:
+            return Unavailable("provider.none", "the answer could not be continued by another canonical offer")
+        if all(isinstance(error, Refused) and error.rule in CLIENTS_OWN for error in errors):
+            return errors[0]
+        if all(error.rule.startswith(("channel.", "budget.", "request.")) for error in errors):
+            return errors[0]
+        told = "; ".join(f"{listed.provider} {error}"[:200] for listed, error in failures[:4])
+        rule = "provider.timeout" if all(error.rule == "peer.timeout" for error in errors) else "provider.failed"
+        return Unavailable(rule, f"{len(failures)} tried: {told}")
+
+
+def _continues(begun: Listed, listed: Listed) -> bool:
+    """Only canonical engines of one model give the same bits (rule P6); levels above open are sold by no others."""
+    return (
+        min(begun.offer.level, listed.offer.level) > Level.OPEN
+        and listed.model_root == begun.model_root
+        and listed.offer.registration == begun.offer.registration
+    )
