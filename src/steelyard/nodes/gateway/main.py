@@ -48,8 +48,9 @@ class Settings:
     texts: Mapping[str, str]
     """Model name -> specification for `engines.catalog.load_text`."""
     journal: Path
-    rpc_url: str = ""
-    deployment: Path | None = None
+    rpc_url: str = "http://127.0.0.1:8545"
+    deployment: Path = Path("deployment.json")
+    """As `chain.deploy.Deployment.save` wrote it."""
     pins: Mapping[str, bytes] = field(default_factory=dict)
     """Model name -> registration id, where the first registration of that name is not the wanted one."""
     host: str = "127.0.0.1"
@@ -144,10 +145,11 @@ def server(gateway: Gateway, settings: Settings) -> uvicorn.Server:
 
 def run(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM. Blocks."""
+    from steelyard.chain.deploy import Deployment
     from steelyard.engines.catalog import load_text
-    from steelyard.market.onchain import open_ledger
+    from steelyard.market.onchain import connect
 
-    ledger = open_ledger(settings.rpc_url, settings.deployment)
+    ledger = connect(settings.rpc_url, Deployment.load(settings.deployment))
     texts = {name: load_text(spec) for name, spec in settings.texts.items()}
     gateway = build(
         settings,
