@@ -1,0 +1,1 @@
+"""The provider: sells an engine's work, keeps receipts, claims vouchers."""

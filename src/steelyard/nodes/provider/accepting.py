@@ -1,0 +1,111 @@
+"""Whether an order is taken: who signed it, what it fits, what its buyer owes already. Refusals carry the numbers."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from steelyard.market.ledger import Channel, Ledger
+from steelyard.nodes.provider.accounts import Accounts
+from steelyard.nodes.provider.offers import Listing
+from steelyard.protocol.eip712 import read_hex
+from steelyard.protocol.errors import Refused
+from steelyard.protocol.keys import require_signer
+from steelyard.protocol.records import Order
+from steelyard.protocol.units import Address
+from steelyard.wire.messages import OrderRequest, signature_of
+from steelyard.work import generate
+
+FRESH_SECONDS = 3.0  # how long a channel that was read from the chain is believed
+EPOCHS_BACK = 1  # an order may name the epoch before, if one began while it was on its way
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An order that was taken."""
+
+    order: Order
+    digest: bytes
+    listing: Listing
+    prompt: tuple[int, ...]
+    salt: bytes
+    request: OrderRequest
+
+
+class Channels:
+    """Channels as the chain has them, read at most every few seconds."""
+
+    def __init__(self, ledger: Ledger, provider: Address, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._ledger, self._provider, self._monotonic = ledger, provider, monotonic
+        self._known: dict[bytes, tuple[float, Channel, int]] = {}
+
+    def get(self, key: bytes) -> tuple[Channel, int]:
+        """Channel and what it allocates to us. Blocks. Raises Refused("channel.unknown")."""
+        at = self._monotonic()
+        known = self._known.get(key)
+        if known is None or at - known[0] > FRESH_SECONDS:
+            channel = self._ledger.channel(key)
+            if channel is None:
+                raise Refused("channel.unknown", f"0x{key.hex()} is not open on this chain")
+            known = (at, channel, self._ledger.allocation(key, self._provider))
+            if len(self._known) > 10_000:
+                self._known.clear()
+            self._known[key] = known
+        return known[1], known[2]
+
+
+class Accepting:
+    """The rules by which orders are taken."""
+
+    def __init__(self, ledger: Ledger, listings: dict[bytes, Listing], accounts: Accounts, channels: Channels) -> None:
+        self.ledger, self.listings, self.accounts, self.channels = ledger, listings, accounts, channels
+
+    def read(self, request: OrderRequest) -> Accepted:
+        """Signature, offer, prompt. Blocks for the chain. Raises Refused, Malformed."""
+        order = Order.from_json(request.order.record)
+        listing = self.listings.get(order.offer)
+        if listing is None:
+            raise Refused(
+                "order.offer", f"names 0x{order.offer.hex()}, which is none of our {len(self.listings)} offers"
+            )
+        digest = order.digest(self.ledger.domain)
+        channel, _ = self.channels.get(order.channel)
+        require_signer(digest, signature_of(request.order), channel.session_key, "order")
+        generate.require_fits(order, listing.offer, listing.digest)
+        salt = read_hex("salt", request.salt, 32)
+        generate.require_prompt(order, request.prompt, salt)
+        return Accepted(order, digest, listing, tuple(request.prompt), salt, request)
+
+    def require_timely(self, accepted: Accepted, now: float) -> None:
+        """An order that is run now, not one whose answer lies in the journal."""
+        order, offer = accepted.order, accepted.listing.offer
+        channel, _ = self.channels.get(order.channel)
+        if channel.closes_at or channel.closed:
+            raise Refused("channel.closing", f"0x{channel.id.hex()} closes at {channel.closes_at}, now {now:.0f}")
+        if now > channel.expiry or order.deadline > channel.expiry:
+            times = f"deadline {order.deadline}, now {now:.0f}"
+            raise Refused("channel.expired", f"session key binds until {channel.expiry}; {times}")
+        if now > offer.valid_until:
+            raise Refused("order.offer", f"the offer was good until {offer.valid_until}, now {now:.0f}")
+        last = now + self.ledger.terms.longest_order
+        if not now < order.deadline <= last:
+            raise Refused("order.deadline", f"{order.deadline}, now {now:.0f}, at most {last:.0f}")
+        epoch = self.ledger.epoch()
+        if not epoch - EPOCHS_BACK <= order.jury_epoch <= epoch:
+            raise Refused("order.jury-epoch", f"{order.jury_epoch}, now {epoch}")
+
+    def reserve(self, accepted: Accepted) -> None:
+        """Takes room for the order's highest price; `free` gives it back. Raises Refused `channel.*`."""
+        order, offer = accepted.order, accepted.listing.offer
+        channel, allocation = self.channels.get(order.channel)
+        price = generate.highest_price(offer, order)
+        tab = self.accounts.tab(order.channel, order.offer)
+        self.accounts.require_room(channel, offer, tab, allocation, price)
+        tab.running += 1
+        tab.reserved += price
+
+    def free(self, accepted: Accepted) -> None:
+        """The order has ended: by a receipt, which then is owed, or without one."""
+        order = accepted.order
+        tab = self.accounts.tab(order.channel, order.offer)
+        tab.running -= 1
+        tab.reserved -= generate.highest_price(accepted.listing.offer, order)

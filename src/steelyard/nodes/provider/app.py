@@ -1,0 +1,82 @@
+"""The provider over HTTP."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from steelyard.nodes.provider.claiming import Claimer
+from steelyard.nodes.provider.node import Provider
+from steelyard.wire.http import app as node_app
+from steelyard.wire.http import read_message, reply, reply_frames
+from steelyard.wire.messages import PATHS, Done, Offers, OrderRequest, Signed, TicketNotice, VoucherQuery
+
+
+def app(provider: Provider, claimer: Claimer) -> ASGIApp:
+    """Routes of `messages.PATHS`, `/health`, `/metrics`."""
+    registry = CollectorRegistry()
+    Gauge("steelyard_provider_running", "Orders in flight", registry=registry).set_function(lambda: len(provider.runs))
+    vouched = Gauge("steelyard_provider_vouched_micro_tokens", "Promised by vouchers", registry=registry)
+    vouched.set_function(lambda: sum(voucher.amount for voucher, _ in provider.accounts.vouchers()))
+
+    async def offers(_: Request) -> Response:
+        domain = provider.ledger.domain
+        return reply(
+            Offers(
+                provider=provider.key.address,
+                chain_id=domain.chain_id,
+                escrow=domain.escrow,
+                offers=[listing.signed for listing in provider.listings.values()],
+                quantization={"0x" + digest.hex(): provider.engine.card.quantization for digest in provider.listings},
+            )
+        )
+
+    async def orders(request: Request) -> Response:
+        return reply_frames(await provider.take(await read_message(request, OrderRequest)))
+
+    async def cancels(request: Request) -> Response:
+        await provider.cancel(await read_message(request, Signed))
+        return reply(Done())
+
+    async def vouchers(request: Request) -> Response:
+        await provider.take_voucher(await read_message(request, Signed))
+        claimer.wake()
+        return reply(Done())
+
+    async def last(request: Request) -> Response:
+        return reply(await provider.last_voucher(await read_message(request, VoucherQuery)))
+
+    async def audits(request: Request) -> Response:
+        return reply(await provider.audit(await read_message(request, TicketNotice)))
+
+    async def health(_: Request) -> Response:
+        card = provider.engine.card
+        return JSONResponse({"status": "ok", "model": card.name, "running": len(provider.runs), **claimer.report()})
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        claimer.start()
+        yield
+        await claimer.stop()
+        provider.close()
+        provider.engine.close()
+
+    routes = [
+        Route(PATHS["offers"], offers),
+        Route(PATHS["orders"], orders, methods=["POST"]),
+        Route(PATHS["cancels"], cancels, methods=["POST"]),
+        Route(PATHS["vouchers"], vouchers, methods=["POST"]),
+        Route(PATHS["last_voucher"], last, methods=["POST"]),
+        Route(PATHS["audits"], audits, methods=["POST"]),
+        Route("/health", health),
+        Route("/metrics", metrics),
+    ]
+    return node_app(routes, lifespan=lifespan)
