@@ -94,18 +94,17 @@ class Provider:
             raise Refused("order.busy", f"0x{accepted.digest.hex()} is running")
         if len(self.runs) >= self.parallel:
             raise Refused("provider.busy", f"{len(self.runs)} orders in flight, at most {self.parallel}")
-        now = self.clock()
         running = self.runs[accepted.digest] = Running()
         try:
-            await self._read(lambda: self._admit(accepted, now))
+            await self._read(lambda: self._admit(accepted))
             steps = await asyncio.to_thread(self.steps, accepted.order, accepted.prompt)
         except BaseException:
             del self.runs[accepted.digest]
             raise
         return self._frames(accepted, running, steps)
 
-    def _admit(self, accepted: Accepted, now: float) -> None:
-        self.accepting.require_timely(accepted, now)
+    def _admit(self, accepted: Accepted) -> None:
+        self.accepting.require_timely(accepted, self.clock())
         self.accepting.reserve(accepted)
         try:
             self.journal.write(
@@ -259,8 +258,9 @@ class Provider:
         found = self.journal.get("order", kept.body) if kept is not None else None
         if found is None:
             raise Refused("ticket.unknown", f"no receipt 0x{ticket.receipt.hex()}")
-        if ticket.expiry < self.clock():
-            raise Refused("ticket.expired", f"{ticket.expiry}, now {self.clock():.0f}")
+        now = await self._read(self.clock)
+        if ticket.expiry < now:
+            raise Refused("ticket.expired", f"{ticket.expiry}, now {now:.0f}")
         body = json.loads(found.body)
         channel, _ = await self._read(lambda: self.channels.get(bytes.fromhex(body["channel"])))
         digest = ticket.digest(self.ledger.domain)

@@ -1,0 +1,91 @@
+"""A provider's process."""
+
+import logging
+import secrets
+import time
+from pathlib import Path
+
+import uvicorn
+
+from steelyard.chain.deploy import Deployment
+from steelyard.engines import catalog
+from steelyard.engines.base import Engine
+from steelyard.market.journal import Journal
+from steelyard.market.onchain import OnchainLedger, connect
+from steelyard.nodes.provider.app import app
+from steelyard.nodes.provider.claiming import Claimer
+from steelyard.nodes.provider.doctor import examine
+from steelyard.nodes.provider.node import Provider
+from steelyard.nodes.provider.offers import list_offers
+from steelyard.nodes.provider.settings import Settings
+from steelyard.protocol.errors import Refused
+from steelyard.protocol.units import MicroToken
+
+MENDABLE = frozenset({"bond", "clock"})  # a short bond lets claims wait; a turned clock is what a devnet is for
+
+log = logging.getLogger("steelyard.provider")
+
+
+def run(settings: Settings, kind: type[Provider] = Provider, engine: Engine | None = None) -> None:
+    """Examines, registers, lists, serves; returns after SIGTERM or SIGINT. Raises Refused("provider.doctor") before it
+    lists anything that would fail. `kind` and `engine` let a devnet put something else behind the same desk."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    ledger = connect(settings.rpc_url, Deployment.load(settings.deployment), settings.key)
+    engine = engine or catalog.load(settings.engine)[0]
+    top_up_bond(settings, ledger)
+    wrong = [finding for finding in examine(settings, ledger, engine) if not finding.ok]
+    for finding in wrong:
+        log.warning("%s: %s; %s", finding.check, finding.detail, finding.fix)
+    fatal = [finding for finding in wrong if finding.check not in MENDABLE]
+    if fatal:
+        raise Refused("provider.doctor", "; ".join(f"{finding.check}: {finding.detail}" for finding in fatal))
+    journal = Journal(settings.data / "journal.sqlite")
+    clock = chain_clock(ledger)
+    model = ledger.model(settings.registration)
+    assert model is not None
+    listings = list_offers(
+        settings.key, ledger.domain, engine.card, model, settings.prices, settings.limits, journal, clock
+    )
+    desk = kind(settings.key, salt_secret(settings.data), engine, ledger, listings, journal, clock, settings.parallel)
+    ledger.register_provider(settings.public_url)
+    claimer = Claimer(desk, ledger, settings.claim_seconds, settings.claim_threshold)
+    uvicorn.run(app(desk, claimer), host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    journal.close()
+
+
+def top_up_bond(settings: Settings, ledger: OnchainLedger) -> None:
+    """Deposits what is missing from the wished bond, as far as the account's tokens go."""
+    address = settings.key.address
+    missing = min(settings.bond - ledger.bonds.held(address), ledger.token.balance_of(address))
+    if missing > 0:
+        ledger.deposit_bond(MicroToken(missing))
+
+
+def chain_clock(ledger: OnchainLedger) -> "_Clock":
+    """Unix seconds by the later of our clock and the chain's, looked at once in a while."""
+    return _Clock(ledger)
+
+
+class _Clock:
+    LOOK_EVERY = 2.0
+
+    def __init__(self, ledger: OnchainLedger) -> None:
+        self._ledger = ledger
+        self._ahead, self._looked = 0.0, float("-inf")
+
+    def __call__(self) -> float:
+        """Now. Blocks for a moment when it looks at the chain."""
+        now = time.time()  # noqa: TID251  the process's one clock, handed to every rule
+        if time.monotonic() - self._looked > self.LOOK_EVERY:
+            self._ahead = max(0.0, self._ledger.now() - now)
+            self._looked = time.monotonic()
+        return now + self._ahead
+
+
+def salt_secret(data: Path) -> bytes:
+    """The secret behind `roots.provider_salt`, 32 bytes, drawn once and kept in a file only its owner may read."""
+    path = data / "salt.secret"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
