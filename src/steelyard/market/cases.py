@@ -165,14 +165,6 @@ class Cases(Protocol):
 
     def leave(self) -> None: ...
 
-    def collect(self) -> None:
-        """Pulls what rulings have credited to this account; nothing happens if that is nothing."""
-        ...
-
-    def free_bond(self) -> MicroToken:
-        """This account's bond, neither reserved nor leaving."""
-        ...
-
     def challenge_stake(self) -> MicroToken:
         """What a challenge reserves."""
         ...

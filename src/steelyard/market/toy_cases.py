@@ -40,7 +40,6 @@ class Court:
     """Receipt -> who was paid the bounty."""
     twins: dict[bytes, Tie | None] = field(default_factory=dict)
     """Receipts that a twin convicted, and where they were tied."""
-    collected: list[Address] = field(default_factory=list)
     events: list[bytes] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -78,7 +77,7 @@ class ToyCases:
             found = self.court.cases.get(case)
             vote = self.court.votes.get(case, {}).get(self.account)
             own = self.court.commitments.get(case, {}).get(self.account, b"")
-            return found and replace(found, own_commitment=own, own_vote=vote and Outcome(vote.outcome))
+            return found and replace(found, own_commitment=own, own_vote=Outcome(vote.outcome) if vote else None)
 
     def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
         with self.court.lock:
@@ -194,12 +193,6 @@ class ToyCases:
 
     def encryption_key(self, auditor: Address) -> bytes:
         return self.court.pool[auditor][0] if auditor in self.court.pool else bytes(32)
-
-    def collect(self) -> None:
-        self.court.collected.append(self.account)
-
-    def free_bond(self) -> MicroToken:
-        return MicroToken(1 << 60)
 
     def challenge_stake(self) -> MicroToken:
         return MicroToken(10)

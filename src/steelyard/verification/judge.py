@@ -34,6 +34,9 @@ class Judgement:
     states: bytes = field(default=b"", repr=False)
     """`Replay.states` of the judge's own run; empty if nothing was run."""
 
+    unheard: bool = False
+    """True if only the provider's word on which cancel it obeyed is missing (`checks.early`)."""
+
     @property
     def outcome(self) -> Outcome:
         """As a vote names it: a package that opens nothing is NOT_OPENED, whatever else."""
@@ -93,7 +96,8 @@ def _by_run(claim: Claim, engine: Engine, job_of: JobOf) -> Judgement:
         return Judgement(CannotTell(f"own engine: {error}"), opened=True)
     except Exception as error:  # noqa: BLE001  the port is others' code: whatever it raises is a failure of ours
         return Judgement(CannotTell(f"own engine failed: {type(error).__name__}: {error!s:.200}"), opened=True)
-    return Judgement(verdict, True, checks.own_evidence_root(claim, run), run.states)
+    own = checks.own_evidence_root(claim, run)
+    return Judgement(verdict, True, own, run.states, unheard=isinstance(verdict, CannotTell))
 
 
 def _replay(engine: Engine, job: Job, answer: tuple[int, ...]) -> Replay:

@@ -24,6 +24,7 @@ PATHS: Final = {
     "offers": f"{PREFIX}/offers",  # GET -> Offers
     "orders": f"{PREFIX}/orders",  # POST OrderRequest -> stream of Frame, a JSON object per line
     "cancels": f"{PREFIX}/cancels",  # POST Signed(Cancel) -> {}
+    "cancel_of": f"{PREFIX}/cancels/of",  # POST CancelQuery -> Signed(Cancel) | null (rule P5, for jurors)
     "vouchers": f"{PREFIX}/vouchers",  # POST Signed(Voucher) -> {}
     "last_voucher": f"{PREFIX}/vouchers/last",  # POST VoucherQuery -> LastVoucher | null (rule M12)
     # provider and gateway
@@ -84,6 +85,13 @@ class Frame(Message, frozen=True):
     """A rule's name."""
     detail: str | None = None
     """Beside the error: the numbers."""
+
+
+class CancelQuery(Message, frozen=True):
+    """Asks a provider which cancel it obeyed for an order. Anybody may ask: a cancel shows a count and no unit."""
+
+    order: str
+    """Digest, 0x-hex."""
 
 
 class VoucherQuery(Message, frozen=True):

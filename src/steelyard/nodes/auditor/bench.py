@@ -1,0 +1,51 @@
+"""The auditor's own engines: loaded from its own store, tested before they judge, one replay at a time."""
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from steelyard.engines.base import Engine
+from steelyard.protocol.verdicts import CannotTell
+from steelyard.verification.claim import Claim, defect
+from steelyard.verification.judge import Judgement
+from steelyard.verification.selftest import self_test
+from steelyard.work import generate
+
+log = logging.getLogger("steelyard.auditor")
+
+
+class Bench:
+    """Engines by model root. An engine that fails its self-test is put aside: what it cannot judge is CannotTell."""
+
+    def __init__(self, engines: Iterable[Engine]) -> None:
+        self._engines: dict[bytes, Engine] = {}
+        self.failed: dict[bytes, str] = {}
+        """Model root -> why the engine was put aside."""
+        self._lock = threading.Lock()
+        for engine in engines:
+            reason = self_test(engine)
+            if reason is None:
+                self._engines[engine.card.model_root] = engine
+            else:
+                self.failed[engine.card.model_root] = reason
+                log.error("%s cannot judge: %s", engine.card.name, reason)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models that can be judged."""
+        return sorted(engine.card.name for engine in self._engines.values())
+
+    def judge(self, claim: Claim) -> Judgement:
+        """Blocks for a replay. Raises nothing."""
+        engine = self._engines.get(claim.model_root)
+        if engine is None:
+            flaw = defect(claim)  # that a package opens nothing can be told without an engine
+            reason = self.failed.get(claim.model_root, f"no engine for model 0x{claim.model_root.hex()}")
+            return Judgement(CannotTell(f"not opened: {flaw}" if flaw else reason), opened=flaw is None)
+        with self._lock:
+            return generate.judge(claim, engine)
+
+    def close(self) -> None:
+        """Frees the engines."""
+        for engine in self._engines.values():
+            engine.close()
