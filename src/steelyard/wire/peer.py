@@ -5,6 +5,7 @@ refusal of ours: `peer.unreachable`, `peer.timeout`, `peer.garbage`, `peer.cut`.
 """
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -89,8 +90,9 @@ class Peers:
         return _decode(url, raw, kind)
 
     def _request(self, method: str, url: str, message: Message | None) -> "aiohttp.client._RequestContextManager":
-        body = None if message is None else msgspec.json.encode(message)
-        headers = {"content-type": "application/json"} if body is not None else {}
+        raw = b"" if message is None else msgspec.json.encode(message)
+        body = io.BytesIO(raw) if len(raw) >= 1 << 20 else raw or None  # aiohttp wants large bodies as files
+        headers = {"content-type": "application/json"} if raw else {}
         return self._open().request(method, url, data=body, headers=headers, allow_redirects=False)
 
     async def order(self, base: str, request: OrderRequest, max_bytes: int = 64 << 20) -> AsyncIterator[Frame]:
