@@ -1,7 +1,7 @@
 # pragma version 0.4.3
 """
 @title Records
-@notice Structs, EIP-712 digests and signer recovery. Written by tools/records_vy.py from the Python records: do not edit.
+@notice Structs, EIP-712 digests, signer recovery. Written by tools/records_vy.py from the Python records: do not edit.
 """
 
 # keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"), keccak256("Steelyard"), keccak256("1")
@@ -26,6 +26,8 @@ VOUCHER_TYPE: constant(bytes32) = 0xfd53f4be4d91c2fbd016e76847e93f736ed9e363309d
 AUDIT_TICKET_TYPE: constant(bytes32) = 0x3d95347fae4a4feb73f47ba1eb17e775aa9f62ccbcd916aadd576f29a9838816
 # ChannelGrant(uint16 version,address owner,address session_key,uint128 cap,uint64 expiry,uint128 deposit,bytes32 allocations,bytes32 nonce)
 CHANNEL_GRANT_TYPE: constant(bytes32) = 0x5678c349f9835d85bbc2b273556382ecd812f3199534aea2c394db92dfe6f5e4
+# VerdictRecord(uint16 version,bytes32 receipt,address auditor,uint8 outcome,bytes32 detail)
+VERDICT_RECORD_TYPE: constant(bytes32) = 0x10a33aabbf6f3e607ccdb479ea29509f65a893dbc7d659cea70b971a9892520a
 
 struct Registration:
     version: uint16
@@ -116,6 +118,13 @@ struct ChannelGrant:
     allocations: bytes32
     nonce: bytes32
 
+struct VerdictRecord:
+    version: uint16
+    receipt: bytes32
+    auditor: address
+    outcome: uint8
+    detail: bytes32
+
 
 @internal
 @pure
@@ -191,6 +200,15 @@ def hash_channel_grant(r: ChannelGrant) -> bytes32:
 
 @internal
 @pure
+def hash_verdict_record(r: VerdictRecord) -> bytes32:
+    """
+    @dev EIP-712 hashStruct.
+    """
+    return keccak256(abi_encode(VERDICT_RECORD_TYPE, r))
+
+
+@internal
+@pure
 def digest_offer(r: Offer, domain: bytes32) -> bytes32:
     """
     @dev EIP-712 digest in a domain (`separator`).
@@ -241,6 +259,15 @@ def digest_channel_grant(r: ChannelGrant, domain: bytes32) -> bytes32:
     @dev EIP-712 digest in a domain (`separator`).
     """
     return self.typed(domain, self.hash_channel_grant(r))
+
+
+@internal
+@pure
+def digest_verdict_record(r: VerdictRecord, domain: bytes32) -> bytes32:
+    """
+    @dev EIP-712 digest in a domain (`separator`).
+    """
+    return self.typed(domain, self.hash_verdict_record(r))
 
 
 @internal

@@ -14,6 +14,7 @@ from steelyard.protocol.records import (
     Order,
     Receipt,
     Registration,
+    VerdictRecord,
     Vote,
     Voucher,
 )
@@ -21,7 +22,7 @@ from steelyard.protocol.records import (
 TARGET = Path(__file__).parent.parent / "contracts" / "records.vy"
 HASHED: tuple[type[Record], ...] = (Registration, Vote)
 """Known by their struct hash: nobody signs them."""
-SIGNED: tuple[type[Record], ...] = (Offer, Order, Receipt, Voucher, AuditTicket, ChannelGrant)
+SIGNED: tuple[type[Record], ...] = (Offer, Order, Receipt, Voucher, AuditTicket, ChannelGrant, VerdictRecord)
 
 HEAD = f'''# pragma version 0.4.3
 """
