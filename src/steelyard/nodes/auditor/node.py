@@ -104,9 +104,3 @@ def join_pool(desk: Desk) -> None:
     desk.cases.join(sealing.public_key(desk.key.secret), desk.settings.public_url, desk.settings.stake)
     if not desk.cases.joined():
         raise Unavailable("auditor.pool", "joined, and the registry does not know it")
-
-
-def leave_pool(desk: Desk) -> None:
-    """Leaves the pool; counts from the next epoch on, and the stake stays slashable until its withdrawal."""
-    if desk.cases.joined():
-        desk.cases.leave()

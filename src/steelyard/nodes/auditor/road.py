@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.wire.messages import M, Message
-from steelyard.wire.peer import Peers
+from steelyard.wire.peer import Patience, Peers
 
 T = TypeVar("T")
 
@@ -28,11 +29,21 @@ class Road(Protocol):
 
 
 class PeerRoad:
-    """`Road` over `Peers`, whose event loop runs in another thread."""
+    """`Road` over `Peers`, whose event loop runs in a thread of its own."""
 
-    def __init__(self, peers: Peers, loop: asyncio.AbstractEventLoop, *, private: bool = True) -> None:
+    def __init__(self, patience: Patience | None = None, *, private: bool = True) -> None:
         """`private`: whether loopback and private addresses may be asked."""
-        self._peers, self._loop, self._private = peers, loop, private
+        self._peers, self._private = Peers(patience), private
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="road", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Closes every connection and ends the thread."""
+        asyncio.run_coroutine_threadsafe(self._peers.close(), self._loop).result(LONGEST)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def post(self, base: str, path: str, message: Message, kind: type[M]) -> M:
         """Posts a message, reads one."""

@@ -1,0 +1,197 @@
+"""`market.cases.Cases` over the generated bindings: the real chain."""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+
+from steelyard.chain.bindings.registry import Registry
+from steelyard.chain.bindings.rulings import (
+    CaseOf,
+    CaseOpened,
+    Challenged,
+    Committed,
+    Revealed,
+    Rulings,
+    Seated,
+    Settled,
+    Tied,
+)
+from steelyard.chain.deploy import Deployment
+from steelyard.chain.port import Chain, Log
+from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
+from steelyard.protocol.errors import Refused, Unavailable
+from steelyard.protocol.hashing import ZERO32
+from steelyard.protocol.records import Receipt, Vote
+from steelyard.protocol.units import Address, MicroToken, Timestamp
+from steelyard.protocol.verdicts import Outcome
+
+SPAN = 2_000  # blocks asked for in one log request
+AGAIN = 8  # blocks read twice, so that a short reorganisation hides no case; reading again is harmless
+TICKET = 2  # basis of contracts/Rulings.vy
+OF_A_CASE = frozenset(
+    kind.TOPIC for kind in (Challenged, Seated, CaseOpened, Committed, Revealed, Tied, Settled)
+)  # each has the case as its first indexed field
+
+
+class OnchainCases:
+    """Reads and writes of one court, sent by the chain's account."""
+
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        self.chain, self.deployment = chain, deployment
+        self.rulings = Rulings(chain, deployment.rulings)
+        self.registry = Registry(chain, deployment.registry)
+
+    @property
+    def account(self) -> Address:
+        """Who sends. Raises Refused("chain.no-key") for a reader."""
+        if self.chain.account is None:
+            raise Refused("chain.no-key", "this node reads only")
+        return self.chain.account
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def find(self, receipt: bytes) -> bytes | None:
+        """See the port."""
+        case = self.rulings.latest(receipt, self.account)
+        return None if case == ZERO32 else case
+
+    def case(self, case: bytes) -> Case | None:
+        """See the port."""
+        c = self.rulings.case_of(case)
+        if c.stage == 0:
+            return None
+        seats = self.rulings.seats_of(case) if c.stage > Stage.CHALLENGED else ()
+        seated = self.account in seats
+        commitment = self.rulings.commitment(case, self.account) if seated and c.committed else ZERO32
+        voted = self.rulings.voted(case, self.account) if seated and c.revealed else 0
+        return read_case(case, c, seats, commitment, voted)
+
+    def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
+        """See the port. The cursor is a block."""
+        head = self.chain.head().number
+        first = max(self.deployment.block, cursor)
+        cases = [log.topics[1] for log in self._logs(first, head) if log.topics[0] in OF_A_CASE]
+        return list(dict.fromkeys(cases)), max(first, head + 1 - AGAIN)
+
+    def opening(self, case: bytes) -> Opening | None:
+        """See the port: from the event, which carries the bytes."""
+        for log in self._logs(self.rulings.case_of(case).born, self.chain.head().number):
+            if log.topics[:2] == (CaseOpened.TOPIC, case):
+                event = CaseOpened.read(log)
+                return Opening(event.ciphertext, event.wrapped)
+        return None
+
+    def _logs(self, first: int, last: int) -> list[Log]:
+        found: list[Log] = []
+        for start in range(first, last + 1, SPAN):
+            found += self.chain.logs([self.deployment.rulings], start, min(start + SPAN - 1, last))
+        return found
+
+    def convicted(self, receipt: bytes) -> bool:
+        """See the port."""
+        return self.rulings.convicted(receipt)
+
+    def challenge_stake(self) -> MicroToken:
+        """See the port."""
+        return MicroToken(self.rulings.stake())
+
+    def joined(self) -> bool:
+        """See the port."""
+        return self.registry.stake(self.account) > 0
+
+    def encryption_key(self, auditor: Address) -> bytes:
+        """See the port."""
+        return self.registry.encryption_key(auditor)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def challenge(self, exhibit: Exhibit, consent: Consent) -> bytes:
+        """See the port."""
+        self.rulings.challenge(
+            _shown(exhibit),
+            exhibit.order_signature,
+            exhibit.receipt_signature,
+            TICKET,
+            astuple(consent.ticket),
+            consent.signature,
+            ZERO32,
+        )
+        case = self.find(consent.ticket.receipt)
+        if case is None:
+            raise Unavailable("chain.behind", "a mined challenge is not there yet")
+        return case
+
+    def seat(self, case: bytes) -> None:
+        """See the port."""
+        self.rulings.seat(case)
+
+    def open_case(self, case: bytes, opening: Opening) -> None:
+        """See the port."""
+        self.rulings.open_case(case, opening.ciphertext, opening.wrapped)
+
+    def tie(self, case: bytes, tie: Tie) -> None:
+        """See the port."""
+        self.rulings.tie(case, astuple(tie))
+
+    def commit(self, case: bytes, vote: bytes) -> None:
+        """See the port."""
+        self.rulings.commit(case, vote)
+
+    def reveal(self, vote: Vote) -> None:
+        """See the port."""
+        self.rulings.reveal(astuple(vote))
+
+    def settle(self, case: bytes) -> None:
+        """See the port."""
+        self.rulings.settle(case)
+
+    def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
+        """See the port."""
+        self.rulings.convict_twice(
+            _shown(exhibit),
+            exhibit.order_signature,
+            exhibit.receipt_signature,
+            astuple(other),
+            signature,
+            (0, 0, ()) if tie is None else astuple(tie),
+        )
+
+    def join(self, encryption_key: bytes, url: str, stake: MicroToken) -> None:
+        """See the port. Once in the pool, only a changed key or URL is sent."""
+        if not self.joined():
+            self.registry.join(encryption_key, url, stake)
+        elif (self.registry.encryption_key(self.account), self.registry.auditor_url(self.account)) != (
+            encryption_key,
+            url,
+        ):
+            self.registry.move(encryption_key, url)
+
+    def leave(self) -> None:
+        """See the port."""
+        self.registry.leave()
+
+
+def read_case(case: bytes, c: CaseOf, seats: tuple[Address, ...], commitment: bytes, voted: int) -> Case:
+    """The contract's case as the port shows it; commitment and vote are the reader's own."""
+    return Case(
+        id=case,
+        receipt=c.receipt,
+        provider=c.provider,
+        challenger=c.challenger,
+        opener=c.opener,
+        stage=Stage(c.stage),
+        seats=seats,
+        open_until=Timestamp(c.open_until),
+        commit_until=Timestamp(c.commit_until),
+        reveal_until=Timestamp(c.reveal_until),
+        committed=c.committed,
+        revealed=c.revealed,
+        own_commitment=b"" if commitment == ZERO32 else commitment,
+        own_vote=Outcome(voted) if voted else None,
+        claim=c.claim,
+        outcome=Outcome(c.outcome) if c.outcome else None,
+    )
+
+
+def _shown(exhibit: Exhibit) -> tuple[object, ...]:
+    records = (astuple(exhibit.offer), astuple(exhibit.order), astuple(exhibit.receipt))
+    return (*records, exhibit.answer_units, exhibit.answer_top)
