@@ -67,11 +67,16 @@ def _npm() -> list[str]:
 class Anvil:
     """A running anvil among the processes of a market."""
 
-    def __init__(self, processes: Processes, port: int | None = None, state: Path | None = None) -> None:
-        """Starts it with instant blocks; `interval` makes it a chain with a clock. With `state` it survives a kill."""
+    def __init__(
+        self, processes: Processes, port: int | None = None, state: Path | None = None, start: int | None = None
+    ) -> None:
+        """Starts it with instant blocks; `interval` makes it a chain with a clock. With `state` it survives a kill;
+        `start` is the first block's time in Unix seconds."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         arguments = [str(binary()), "--port", str(self.port), "--chain-id", str(CHAIN_ID), "--silent"]
+        if start is not None:
+            arguments += ["--timestamp", str(start)]
         if state is not None:
             arguments += ["--state", str(state), "--state-interval", "10"]
         self.node: Node = processes.start("anvil", arguments)

@@ -50,7 +50,7 @@ def _check(record: str, name: str, solidity: str, value: object) -> None:
     elif solidity == "address":
         if not isinstance(value, str) or checksum(value) != value:
             raise Malformed("record.address", f"{where} is not a checksummed address")
-    elif type(value) is not int or not 0 <= value < 1 << bits_of(solidity):
+    elif not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << bits_of(solidity):
         raise Malformed("record.range", f"{where} is not a {solidity}: {value!r:.80}")
 
 
@@ -115,7 +115,7 @@ class Record:
             if kind == "bytes32":
                 out[name] = "0x" + value.hex()
             else:
-                out[name] = str(value) if kind.startswith("uint") and bits_of(kind) > 32 else value
+                out[name] = value if kind == "address" else int(value) if bits_of(kind) <= 32 else str(value)
         return out
 
     @classmethod

@@ -1,0 +1,266 @@
+"""A whole market on one machine: anvil, contracts, providers honest and lying, auditors, a gateway; separate processes.
+
+Money comes from nowhere (the test token's minter is ours), the clock can be turned, and everything else is real.
+"""
+
+import json
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from steelyard.chain.deploy import DEVNET, Deployment, Parameters, deploy
+from steelyard.chain.rpc import RpcChain
+from steelyard.devnet.anvil import BLOCK_SECONDS, DEPLOYER, Anvil
+from steelyard.devnet.liars import LIARS
+from steelyard.devnet.processes import Processes, free_port
+from steelyard.engines import catalog
+from steelyard.engines.base import Card
+from steelyard.market.onchain import OnchainLedger
+from steelyard.protocol.hashing import sha256
+from steelyard.protocol.keys import Key
+from steelyard.protocol.records import Level
+from steelyard.protocol.units import MICRO, Address, MicroToken
+
+Tell = Callable[[str], None]
+
+HONEST = ("ada", "grace", "emmy")
+AUDITORS = ("edsger", "barbara", "donald", "frances", "tony")
+PRICE_IN, PRICE_OUT = 200_000, 600_000  # micro-tokens per million units: 0.20 and 0.60 a million
+ROYALTY_BPS = 500
+BOND = 500 * MICRO
+PURSE = 100 * MICRO
+DEPOSIT = 50 * MICRO
+ALLOCATION = 4 * MICRO
+START_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wares:
+    """What is sold: engine specifications, as `engines.catalog` reads them."""
+
+    engine: str
+    cheap: str
+    """What the lower-bits liar runs instead."""
+    terms: str = "Apache-2.0"
+
+
+ALPHABET = Wares("alphabet", "alphabet?lie_from=3")
+SMOLLM2 = Wares("canonical:smollm2-135m-instruct-q4_1?threads=1", "canonical:smollm2-135m-instruct-q4_0?threads=1")
+
+
+@dataclass
+class Seller:
+    """A provider of the devnet."""
+
+    name: str
+    key: Key
+    port: int
+    liar: str = ""
+    """Name in `LIARS`; empty if honest."""
+    levels: tuple[Level, ...] = (Level.AUDITED,)
+
+    @property
+    def address(self) -> Address:
+        """Its account."""
+        return self.key.address
+
+
+@dataclass
+class Market:
+    """A running market."""
+
+    directory: Path
+    processes: Processes
+    anvil: Anvil
+    deployment: Deployment
+    ledger: OnchainLedger
+    """Sent by the deployer."""
+    author: Key
+    owner: Key
+    """Of the buyer's channel."""
+    sellers: list[Seller]
+    auditors: list[tuple[str, Key, int]]
+    """Name, key, port."""
+    registration: bytes
+    card: Card
+    channel: bytes
+    base_url: str
+    api_key: str
+    parameters: Parameters = DEVNET
+    minted: int = 0
+    """Micro-tokens that were made, all by us."""
+
+    def seller(self, name: str) -> Seller:
+        """By name, or by the kind of liar."""
+        return next(seller for seller in self.sellers if name in (seller.name, seller.liar))
+
+    def turn(self, seconds: int) -> None:
+        """Turns the clock of the chain forward."""
+        self.anvil.turn(seconds)
+
+    def down(self) -> None:
+        """Stops every process."""
+        self.processes.stop()
+
+
+@dataclass
+class _Builder:
+    wares: Wares
+    directory: Path
+    tell: Tell
+    claim_seconds: float
+    processes: Processes = field(init=False)
+    minted: int = 0
+
+    def __post_init__(self) -> None:
+        self.processes = Processes(self.directory / "logs")
+
+    def chain(self) -> tuple[Anvil, RpcChain, Deployment]:
+        """anvil whose clock stands an epoch back, so that the auditors' first epoch can be over by now."""
+        anvil = Anvil(self.processes, start=int(time.time()) - DEVNET.epoch_seconds - 60)  # noqa: TID251  a real clock to begin with
+        chain = RpcChain(anvil.url, DEPLOYER)
+        deployment = deploy(chain, DEVNET)
+        deployment.save(self.directory / "deployment.json")
+        return anvil, chain, deployment
+
+    def fund(self, anvil: Anvil, ledger: OnchainLedger, key: Key, tokens: int) -> None:
+        """Gas and tokens."""
+        anvil.fund(key.address)
+        if tokens:
+            ledger.token.mint(key.address, tokens)
+            self.minted += tokens
+
+    def child(self, role: str, name: str, told: dict[str, Any]) -> None:
+        """Starts a node."""
+        data = self.directory / name
+        data.mkdir(parents=True, exist_ok=True)
+        file = data / "settings.json"
+        file.touch(mode=0o600)
+        deployment = str(self.directory / "deployment.json")
+        file.write_text(json.dumps({"data": str(data), "deployment": deployment, **told}))
+        command = [sys.executable, "-m", "steelyard.devnet.child", role, str(file)]
+        self.processes.start(name, command, f"http://127.0.0.1:{told['port']}/health")
+
+
+def sellers(liars: Sequence[str]) -> list[Seller]:
+    """Three honest ones and the named liars; the lower-bits liar sells level `open` too, where nothing catches it."""
+    honest = [Seller(name, Key.new(), free_port(), levels=(Level.AUDITED, Level.OPEN)) for name in HONEST]
+    lying = [Seller(f"provider-{4 + at}", Key.new(), free_port(), liar=liar) for at, liar in enumerate(liars)]
+    for seller in lying:
+        if seller.liar == "lower-bits":
+            seller.levels = (Level.AUDITED, Level.OPEN)
+    return honest + lying
+
+
+def up(
+    wares: Wares = SMOLLM2,
+    liars: Sequence[str] = tuple(LIARS),
+    directory: Path | None = None,
+    tell: Tell = lambda _: None,
+    auditors: int = 5,
+    port: int | None = None,
+    claim_seconds: float = 2.0,
+) -> Market:
+    """Starts everything and waits until it serves. `tell` hears of every step. Raises Unavailable("devnet.start")."""
+    directory = directory or Path(tempfile.mkdtemp(prefix="steelyard-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    build = _Builder(wares, directory, tell, claim_seconds)
+    try:
+        return _up(build, liars, auditors, port or free_port())
+    except BaseException:
+        build.processes.stop()
+        raise
+
+
+def _up(build: _Builder, liars: Sequence[str], auditors: int, port: int) -> Market:
+    build.tell("loading the model")
+    engine, _ = catalog.load(build.wares.engine)
+    card = engine.card
+    engine.close()
+    build.tell("starting the chain, deploying the contracts")
+    anvil, chain, deployment = build.chain()
+    ledger = OnchainLedger(chain, deployment)
+    author, owner, session = Key.new(), Key.new(), Key.new()
+    market_sellers = sellers(liars)
+    jury = [(AUDITORS[at % len(AUDITORS)], Key.new(), free_port()) for at in range(auditors)]
+    for key, tokens in [(author, 0), (owner, DEPOSIT), (session, 0)]:
+        build.fund(anvil, ledger, key, tokens)
+    for seller in market_sellers:
+        build.fund(anvil, ledger, seller.key, BOND)
+    for _, key, _ in jury:
+        build.fund(anvil, ledger, key, DEVNET.min_stake + PURSE)
+    registration = _register(RpcChain(anvil.url, author), deployment, card, build.wares)
+    build.tell(f"starting {len(market_sellers)} providers and {len(jury)} auditors")
+    common: dict[str, Any] = {"rpc_url": anvil.url, "engine": build.wares.engine}
+    for seller in market_sellers:
+        prices = [(int(level), PRICE_IN, PRICE_OUT) for level in seller.levels]
+        told: dict[str, Any] = {
+            "liar": seller.liar,
+            "cheap": build.wares.cheap,
+            "registration": registration.hex(),
+            "prices": prices,
+        }
+        told |= {"key": seller.key.secret.hex(), "port": seller.port, "claim_seconds": build.claim_seconds}
+        build.child("provider", seller.name, common | told)
+    for name, key, juror_port in jury:
+        told = {"key": key.secret.hex(), "port": juror_port, "stake": DEVNET.min_stake}
+        build.child("auditor", name, common | told)
+    channel = _open_channel(RpcChain(anvil.url, owner), deployment, session, market_sellers, ledger.now())
+    names = [seller.name for seller in market_sellers] + [name for name, _, _ in jury]
+    build.processes.wait_healthy(names, START_SECONDS, build.tell)
+    _begin_epoch(anvil, ledger, len(jury))
+    build.tell("starting the gateway")
+    api_key = "sk-steelyard-" + secrets.token_urlsafe(24)
+    told = {"key": session.secret.hex(), "port": port, "api_key": api_key, "daily_budget": None}
+    told |= {"channel": channel.hex(), "texts": {card.name: build.wares.engine}}
+    build.child("gateway", "gateway", common | told)
+    build.processes.wait_healthy(["gateway"], START_SECONDS, build.tell)
+    anvil.interval(BLOCK_SECONDS)
+    return Market(
+        directory=build.directory,
+        processes=build.processes,
+        anvil=anvil,
+        deployment=deployment,
+        ledger=ledger,
+        author=author,
+        owner=owner,
+        sellers=market_sellers,
+        auditors=jury,
+        registration=registration,
+        card=card,
+        channel=channel,
+        base_url=f"http://127.0.0.1:{port}/v1",
+        api_key=api_key,
+        minted=build.minted,
+    )
+
+
+def _register(chain: RpcChain, deployment: Deployment, card: Card, wares: Wares) -> bytes:
+    ledger = OnchainLedger(chain, deployment)
+    about = (ROYALTY_BPS, card.context_length, card.size_bytes, 1, sha256(wares.terms.encode()))
+    assert chain.account is not None
+    ledger.registry.register_model(card.model_root, chain.account, *about, card.name, f"store:{card.name}")
+    return next(model.id for model in ledger.models() if model.registration.model_root == card.model_root)
+
+
+def _open_channel(chain: RpcChain, deployment: Deployment, session: Key, to: Sequence[Seller], now: int) -> bytes:
+    ledger = OnchainLedger(chain, deployment)
+    allocations = tuple((seller.address, ALLOCATION) for seller in to)
+    nonce = secrets.token_bytes(32)
+    ledger.approve(deployment.escrow, MicroToken(DEPOSIT))
+    expiry = now + 10 * 86_400
+    ledger.escrow.open(session.address, DEPOSIT, expiry, DEPOSIT, allocations, nonce)
+    assert chain.account is not None
+    return ledger.escrow.channel_id(chain.account, nonce)
+
+
+def _begin_epoch(anvil: Anvil, ledger: OnchainLedger, jurors: int) -> None:
+    """Turns the clock to now, into an epoch that began after every auditor had joined."""
+    anvil.turn(max(1, int(time.time()) - ledger.now()))  # noqa: TID251  back to the real clock
+    while len(ledger.auditors()) < jurors:
+        anvil.turn(DEVNET.epoch_seconds)
