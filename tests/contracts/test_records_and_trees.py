@@ -147,11 +147,23 @@ def test_vyper_verifies_the_paths_that_python_makes(shown: Contract, data: list[
         (2**32 + 1, index, leaves[index], path),
         (2**256 - 1, index, leaves[index], path),
     ]
+    if path:  # an inner node is no leaf
+        pair = (path[0], leaves[index]) if index & 1 else (leaves[index], path[0])
+        lies.append((len(leaves), index >> 1, merkle.sha256(merkle.NODE, *pair), path[1:]))
     if wrong is not None:
         lies.append((len(leaves), index, leaves[wrong], path))
     for count, at, leaf, siblings in lies:
         assert not shown.verify(root, count, at, leaf, siblings)
         assert not (count < 2**63 and merkle.verify(root, count, at, leaf, siblings))
+
+
+def test_no_tree_has_more_than_two_to_the_32_leaves(shown: Contract) -> None:
+    leaf, path = bytes(32), (bytes(32),) * 32
+    top = leaf
+    for sibling in path:
+        top = merkle.sha256(merkle.NODE, top, sibling)
+    assert shown.verify(merkle.seal(2**32, top), 2**32, 0, leaf, path)
+    assert not shown.verify(merkle.seal(2**32 + 1, top), 2**32 + 1, 0, leaf, path)
 
 
 def test_a_leaf_in_vyper_is_a_leaf_in_python(shown: Contract) -> None:
