@@ -245,8 +245,10 @@ json_values = st.recursive(
     max_leaves=6,
 )
 names = st.sampled_from(
-    "messages model stop n seed temperature top_p top_k max_tokens provider tools stream stream_options logit_bias"
-    " prompt max_completion_tokens response_format user".split()
+    [
+        *("messages", "model", "stop", "n", "seed", "temperature", "top_p", "top_k", "max_tokens", "provider", "tools"),
+        *("stream", "stream_options", "logit_bias", "prompt", "max_completion_tokens", "response_format", "user"),
+    ]
 )
 contents = st.text(max_size=20) | st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": st.text()}))
 likely = st.fixed_dictionaries(
