@@ -101,6 +101,7 @@ struct Case:
     committed: uint256
     revealed: uint256
     claim: uint256
+    held: bool
 
 struct Tie:
     claim: uint256
@@ -116,7 +117,7 @@ struct Exhibit:
     answer_top: bytes32
 
 MAX_SEATS: constant(uint256) = 31
-MAX_CIPHERTEXT: constant(uint256) = 24_576
+MAX_CIPHERTEXT: constant(uint256) = 65_536  # 16,000 units and the records about them
 MAX_WRAPPED: constant(uint256) = 128
 MICRO: constant(uint256) = 1_000_000
 SCHEDULE: constant(uint256) = 256  # blocks whose hash the chain remembers
@@ -138,6 +139,7 @@ HONEST: constant(uint8) = 1
 CHEATED: constant(uint8) = 2
 CANNOT_TELL: constant(uint8) = 3
 NOT_OPENED: constant(uint8) = 4
+PAID: constant(uint8) = 3  # a claim's state
 
 BONDS: immutable(IBonds)
 ESCROW: immutable(IEscrow)
@@ -171,6 +173,7 @@ def __init__(bonds: IBonds, escrow: IEscrow, orders: IOrders, registry: IRegistr
     """
     # REFUSE
     assert 0 < terms.seats and terms.seats <= MAX_SEATS, "rulings.terms"
+    assert min(min(terms.open_window, terms.commit_window), terms.reveal_window) > 0, "rulings.terms"
     assert terms.stake // 2 >= terms.seats * terms.juror_fee, "rulings.terms"
     assert flat // 4 >= terms.seats * terms.juror_fee, "rulings.terms"
     # WRITE
@@ -224,6 +227,7 @@ def _check(exhibit: Exhibit, order_signature: Bytes[65], receipt_signature: Byte
     """
     Digests of offer, order and receipt, the buyer and its session key, if all of them fit together.
     """
+    assert exhibit.offer.version == 1 and exhibit.order.version == 1 and exhibit.receipt.version == 1, "record.version"
     domain: bytes32 = staticcall ESCROW.separator()
     offer: bytes32 = records.digest_offer(exhibit.offer, domain)
     order: bytes32 = records.digest_order(exhibit.order, domain)
@@ -276,6 +280,17 @@ def _price(exhibit: Exhibit) -> uint256:
 
 @view
 @internal
+def _draws(coin: bytes32, receipt: bytes32) -> bool:
+    """
+    Rule M10: SHA-256(coin || receipt) * 10**6 < p * 2**256, both sides divided by 2**128 so that they fit in a word.
+    """
+    roll: uint256 = convert(sha256(concat(coin, receipt)), uint256)
+    scaled: uint256 = (roll >> 128) * MICRO + (((roll & (2**128 - 1)) * MICRO) >> 128)
+    return scaled < (staticcall ESCROW.rate_ppm()) << 128
+
+
+@view
+@internal
 def _may(
     basis: uint8,
     exhibit: Exhibit,
@@ -298,8 +313,7 @@ def _may(
         assert signer == session_key and signer != empty(address), "signature"
     elif basis == DRAWN:
         assert sha256(coin) == exhibit.order.coin_commitment, "rulings.coin"
-        roll: uint256 = convert(sha256(concat(coin, receipt)), uint256)
-        assert roll // MICRO < (max_value(uint256) // MICRO // MICRO) * (staticcall ESCROW.rate_ppm()), "rulings.not-drawn"
+        assert self._draws(coin, receipt), "rulings.not-drawn"
         seed: bytes32 = sha256(concat(coin, receipt, x"01"))
         drawn: DynArray[address, 64] = staticcall REGISTRY.draw(
             exhibit.order.jury_epoch, seed, 1, [exhibit.offer.provider, buyer, session_key]
@@ -338,6 +352,8 @@ def challenge(
     before: bytes32 = self.latest[receipt][msg.sender]
     assert before == empty(bytes32) or self.cases[before].stage == RULED, "rulings.open-case"
     self._may(basis, exhibit, receipt, buyer, session_key, ticket, ticket_signature, coin)
+    # reverts unless the epoch has begun (its pool is frozen) and is remembered (a jury can be drawn)
+    frozen: IRegistry.Pool = staticcall REGISTRY.pool(exhibit.order.jury_epoch)
     # WRITE
     price: uint256 = self._price(exhibit)
     self.case_count += 1
@@ -363,12 +379,14 @@ def challenge(
         price=price,
         stake=due,
         reserved=reserved,
-        open_until=0,
+        # until it is seated: when it lapses
+        open_until=self._now() + open_window + commit_window + reveal_window,
         commit_until=0,
         reveal_until=0,
         committed=0,
         revealed=0,
         claim=0,
+        held=False,
     )
     self.latest[receipt][msg.sender] = case
     extcall BONDS.reserve(msg.sender, stake)
@@ -389,6 +407,7 @@ def seat(case: bytes32):
     # REFUSE
     c: Case = self.cases[case]
     assert c.stage == CHALLENGED, "rulings.stage"
+    assert self._now() <= c.open_until, "rulings.too-late"
     assert block.number > c.born + 1, "rulings.seed"
     target: uint256 = c.born + 1 + SCHEDULE * ((block.number - c.born - 2) // SCHEDULE)
     seed: bytes32 = keccak256(abi_encode(blockhash(target), case))
@@ -432,30 +451,36 @@ def open_case(case: bytes32, ciphertext: Bytes[MAX_CIPHERTEXT], wrapped: DynArra
     )
 
 
+@view
 @internal
-def _tie(case: bytes32, channel: bytes32, offer: bytes32, receipt: bytes32, shown: Tie):
+def _require_under(channel: bytes32, offer: bytes32, receipt: bytes32, shown: Tie) -> uint8:
+    """
+    The receipt is one that the claim pays for. Returns the claim's state.
+    """
     claim: IEscrow.Claim = staticcall ESCROW.claim_of(shown.claim)
-    assert claim.channel == channel and claim.offer == offer, "rulings.other-claim"
+    assert claim.state != 0 and claim.channel == channel and claim.offer == offer, "rulings.other-claim"
     assert shown.index >= convert(claim.first, uint256), "rulings.other-claim"
     count: uint256 = convert(claim.count, uint256)
     assert trees.verify(claim.receipts_root, count, shown.index, trees.leaf(receipt), shown.path), "rulings.path"
-    extcall ESCROW.hold(shown.claim)
-    # TELL
-    log Tied(case=case, claim=shown.claim)
+    return claim.state
 
 
 @external
 def tie(case: bytes32, shown: Tie):
     """
-    Shows that the receipt is under a claimed root: the claim waits for the case, and a conviction repays the buyer.
+    By anyone: shows that the receipt is under a claimed root. The claim waits for the case, unless it is paid already; a
+    conviction repays the buyer.
     """
     # REFUSE
     c: Case = self.cases[case]
     assert c.stage in [CHALLENGED, SEATED, OPENED], "rulings.stage"
     assert c.claim == 0, "rulings.tied"
+    state: uint8 = self._require_under(c.channel, c.offer, c.receipt, shown)
     # WRITE
     self.cases[case].claim = shown.claim
-    self._tie(case, c.channel, c.offer, c.receipt, shown)
+    if state != PAID:
+        self.cases[case].held = True
+        extcall ESCROW.hold(shown.claim)
 
 
 # ------------------------------------------------------------------ voting
@@ -585,7 +610,7 @@ def _close(case: bytes32, c: Case, outcome: uint8, loser: address):
         extcall BONDS.release(c.challenger, stake)
     if c.reserved > 0 and not (outcome == CHEATED and loser == c.provider):
         extcall BONDS.release(c.provider, c.reserved)
-    if c.claim != 0:
+    if c.held:
         extcall ESCROW.unhold(c.claim)
     if c.stage == OPENED:
         for juror: address in self.jury[case]:
@@ -596,14 +621,17 @@ def _close(case: bytes32, c: Case, outcome: uint8, loser: address):
 @external
 def settle(case: bytes32):
     """
-    Rules, by anyone: once all seats have revealed or the time is over, or once the opener has stayed silent.
+    Rules, by anyone: once all seats have revealed or the time is over, or once the opener has stayed silent. A case that
+    nobody seated lapses.
     """
     # REFUSE
     c: Case = self.cases[case]
-    assert c.stage in [SEATED, OPENED], "rulings.stage"
+    assert c.stage in [CHALLENGED, SEATED, OPENED], "rulings.stage"
     outcome: uint8 = 0
     majority: bytes32 = empty(bytes32)
-    if c.stage == SEATED:
+    if c.stage == CHALLENGED:
+        assert self._now() > c.open_until, "rulings.too-early"
+    elif c.stage == SEATED:
         assert self._now() > c.open_until, "rulings.too-early"
         if len(self.jury[case]) > 0:
             outcome = NOT_OPENED
@@ -654,6 +682,7 @@ def convict_twice(
     buyer: address = empty(address)
     session_key: address = empty(address)
     offer, order, receipt, buyer, session_key = self._check(exhibit, order_signature, receipt_signature)
+    assert other.version == 1, "record.version"
     twin: bytes32 = records.digest_receipt(other, staticcall ESCROW.separator())
     assert other.order == order and twin != receipt, "rulings.no-twins"
     assert records.recover(twin, other_signature) == exhibit.offer.provider, "signature"
@@ -669,11 +698,10 @@ def convict_twice(
     left: uint256 = due // 2
     payouts: DynArray[IBonds.Payout, 64] = []
     if shown.claim != 0:
-        self._tie(empty(bytes32), self._claimed_channel(exhibit.order.channel), offer, receipt, shown)
+        state: uint8 = self._require_under(self._claimed_channel(exhibit.order.channel), offer, receipt, shown)
         repaid: uint256 = min(repay_times * price, left)
         left -= repaid
         payouts.append(IBonds.Payout(to=buyer, amount=repaid))
-        extcall ESCROW.unhold(shown.claim)
     payouts.append(IBonds.Payout(to=msg.sender, amount=left))
     amount: uint256 = extcall BONDS.slash(exhibit.offer.provider, due, 0, payouts)
     # TELL

@@ -21,6 +21,7 @@ from steelyard.devnet.processes import Processes, free_port
 from steelyard.engines import catalog
 from steelyard.engines.base import Card
 from steelyard.market.onchain import OnchainLedger
+from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
 from steelyard.protocol.records import Level
@@ -213,7 +214,7 @@ def _up(build: _Builder, liars: Sequence[str], auditors: int, port: int) -> Mark
     channel = _open_channel(RpcChain(anvil.url, owner), deployment, session, market_sellers, ledger.now())
     names = [seller.name for seller in market_sellers] + [name for name, _, _ in jury]
     build.processes.wait_healthy(names, START_SECONDS, build.tell)
-    _begin_epoch(anvil, ledger, len(jury))
+    _begin_epoch(anvil, ledger, [key for _, key, _ in jury])
     build.tell("starting the gateway")
     api_key = "sk-steelyard-" + secrets.token_urlsafe(24)
     told = {"key": session.secret.hex(), "port": port, "api_key": api_key, "daily_budget": None}
@@ -259,8 +260,11 @@ def _open_channel(chain: RpcChain, deployment: Deployment, session: Key, to: Seq
     return ledger.escrow.channel_id(chain.account, nonce)
 
 
-def _begin_epoch(anvil: Anvil, ledger: OnchainLedger, jurors: int) -> None:
-    """Turns the clock to now, into an epoch that began after every auditor had joined."""
-    anvil.turn(max(1, int(time.time()) - ledger.now()))  # noqa: TID251  back to the real clock
-    while len(ledger.auditors()) < jurors:
-        anvil.turn(DEVNET.epoch_seconds)
+def _begin_epoch(anvil: Anvil, ledger: OnchainLedger, jurors: Sequence[Key]) -> None:
+    """Waits until every auditor has joined, then turns the clock to now: into an epoch that begins after that."""
+    deadline = time.monotonic() + START_SECONDS
+    while missing := [key.address for key in jurors if not ledger.registry.stake(key.address)]:
+        if time.monotonic() > deadline:
+            raise Unavailable("devnet.start", f"auditors that did not join: {missing}")
+        time.sleep(0.1)
+    anvil.turn(max(DEVNET.epoch_seconds, int(time.time()) - ledger.now()))  # noqa: TID251  back to the real clock

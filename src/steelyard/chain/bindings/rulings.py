@@ -33,6 +33,7 @@ class CaseOf:
     committed: int
     revealed: int
     claim: int
+    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ class Rulings:
         return CaseOf(
             *decode(
                 (
-                    "(bytes32,bytes32,bytes32,address,address,address,address,address,uint64,uint256,uint8,uint8,uint256,uint256,uint256,uint64,uint64,uint64,uint256,uint256,uint256)",
+                    "(bytes32,bytes32,bytes32,address,address,address,address,address,uint64,uint256,uint8,uint8,uint256,uint256,uint256,uint64,uint64,uint64,uint256,uint256,uint256,bool)",
                 ),
                 self.chain.call(self.address, data),
             )[0]

@@ -80,7 +80,7 @@ def build(
     journal = Journal(settings.journal)
     records, peers = Records(journal, domain), Peers(settings.patience)
     book = Book(ledger, peers, settings.channels, settings.pins, clock)
-    seconds = min(ORDER_SECONDS, int(terms.longest_order))
+    seconds = min(ORDER_SECONDS, terms.longest_order * 3 // 4)  # a provider's clock may be behind ours
     faults = Faults(timer)
 
     async def cheated(bought: Bought, detail: str) -> None:
