@@ -481,6 +481,8 @@ def tie(case: bytes32, shown: Tie):
     if state != PAID:
         self.cases[case].held = True
         extcall ESCROW.hold(shown.claim)
+    # TELL
+    log Tied(case=case, claim=shown.claim)
 
 
 # ------------------------------------------------------------------ voting
