@@ -15,6 +15,7 @@ import pyrevm
 from eth_abi import decode, encode
 from vyper.compiler import compile_from_file_input
 from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
+from vyper.compiler.settings import OptimizationLevel, Settings
 
 from steelyard.protocol.eip712 import Domain, Record
 from steelyard.protocol.hashing import keccak256
@@ -380,7 +381,11 @@ def compiled_source(source: str) -> Artifact:
 
 
 def _artifact(source: Any, bundle: FilesystemInputBundle) -> Artifact:
-    out = compile_from_file_input(source, input_bundle=bundle, output_formats=["abi", "bytecode", "bytecode_runtime"])
+    # mutants are compiled once each: without the optimiser, which takes most of the compiler's time
+    mutant = isinstance(bundle, _Mutating)
+    settings = Settings(optimize=OptimizationLevel.NONE if mutant else OptimizationLevel.GAS)
+    formats = ["abi", "bytecode", "bytecode_runtime"]
+    out = compile_from_file_input(source, input_bundle=bundle, output_formats=formats, settings=settings)
     code, runtime = (bytes.fromhex(out[key][2:]) for key in ("bytecode", "bytecode_runtime"))
     return Artifact(tuple(out["abi"]), code, runtime)
 
