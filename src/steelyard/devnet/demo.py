@@ -1,0 +1,138 @@
+"""`steelyard demo`: the devnet's story on a terminal."""
+
+import json
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from steelyard.devnet import market as markets
+from steelyard.devnet.money import Row, Sum
+from steelyard.devnet.shop import Bought
+from steelyard.devnet.story import LIAR_QUESTION, QUESTION, Fate, Story
+from steelyard.protocol.units import MICRO
+from steelyard.sdk.receipts import check
+from steelyard.verification.receipts import Finding, Status
+
+WARES = {"smollm2": markets.SMOLLM2, "alphabet": markets.ALPHABET}
+MARKS = {Status.OK: "[green]✓[/]", Status.FAILED: "[red]✗[/]", Status.NOT_CHECKED: "[dim]–[/]"}
+
+
+def run(model: str = "smollm2", json_file: Path | None = None, console: Console | None = None) -> bool:
+    """Tells the story, writes the figures; says whether it went as it should: every catchable liar caught, money
+    conserved. Raises what the market raises."""
+    console = console or Console(highlight=False)
+    began = time.monotonic()
+    console.rule("[bold]Steelyard: a market in which nobody has to be trusted")
+    with console.status("starting a market") as status:
+        market = markets.up(WARES[model], tell=lambda what: status.update(f"{what} …"))
+    try:
+        story = Story(market)
+        _tell(story, console)
+    finally:
+        with console.status("stopping every process"):
+            market.down()
+    figures = story.figures
+    figures.seconds = time.monotonic() - began
+    good = figures.conserved and all(fate.caught or fate.level == "open" for fate in figures.liars)
+    console.print(f"\n{figures.seconds:.0f} seconds. [dim]The contracts were not audited by a third party.[/]")
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures.to_json(), indent=1) + "\n")
+    return good
+
+
+def _tell(story: Story, console: Console) -> None:
+    market = story.market
+    honest = len(market.sellers) - sum(1 for seller in market.sellers if seller.liar)
+    console.print(
+        f"anvil, 6 contracts, {len(market.sellers)} providers ({honest} honest), {len(market.auditors)} auditors, "
+        f"a gateway: {len(market.processes.nodes)} processes. Model: [bold]{market.card.name}[/], root "
+        f"0x{market.card.model_root.hex()[:16]}…\n"
+    )
+    console.print("[bold]1. An honest answer[/], streamed by the official openai client")
+    console.print(f"   [cyan]buyer[/]  {QUESTION}\n   [cyan]model[/]  ", end="")
+    bought = story.honest(lambda piece: console.print(piece, end="", markup=False))
+    console.print()
+    _receipt(bought, console)
+    _liars(story, console)
+    _verdict(story, bought, console)
+    _money(story, console)
+
+
+def _receipt(bought: Bought, console: Console) -> None:
+    findings: list[Finding] = check(json.dumps(bought.document).encode())
+    good = sum(finding.status is Status.OK for finding in findings)
+    console.print(f"\n   Its receipt, checked offline: {good} of {len(findings)} checks hold, the rest need the chain")
+    for finding in findings:
+        console.print(f"   {MARKS[finding.status]} {finding.check:<12} [dim]{finding.sentence}[/]")
+
+
+def _verdict(story: Story, bought: Bought, console: Console) -> None:
+    with console.status("waiting for the honest answer's audit"):
+        verdict = story.verdict(bought)
+    said = "no verdict yet" if verdict is None else f"{verdict['outcome']}: {verdict.get('detail', '')}"
+    console.print(f"   [green]✓[/] The honest answer was audited too. Auditor's signed verdict: [green]{said}[/]\n")
+
+
+def _liars(story: Story, console: Console) -> None:
+    console.print(f"\n[bold]2. The liars[/], asked: {LIAR_QUESTION}")
+    lying = [seller for seller in story.market.sellers if seller.liar]
+    answers = []
+    for seller in lying:
+        with console.status(f"buying from {seller.name}"):
+            answers.append((seller, "audited", story.ask_liar(seller)))
+        if seller.liar == "lower-bits":
+            with console.status(f"buying from {seller.name} at level open"):
+                answers.append((seller, "open", story.ask_liar(seller, "open")))
+    for seller, level, answer in answers:
+        with console.status(f"{seller.name}: audit, challenge, jury, ruling"):
+            fate = story.fate(seller, answer, level)
+        _fate(fate, console)
+
+
+def _fate(fate: Fate, console: Console) -> None:
+    mark = "[red]caught[/]" if fate.caught else "[yellow]not caught[/]"
+    console.print(f"   {mark}  [bold]{fate.name}[/] {fate.story} [dim](level {fate.level})[/]")
+    cost = f"; its bond lost {tokens(fate.slashed)}" if fate.slashed else ""
+    console.print(f"           {fate.check}: [dim]{fate.detail:.150}[/]{cost}", markup=True)
+
+
+def _money(story: Story, console: Console) -> None:
+    console.print("[bold]3. The money[/]")
+    with console.status("turning the clock past the challenge window; claims are paid"):
+        paid = story.vest()
+        table, total = story.ledger()
+    figures = story.figures
+    console.print(
+        f"   {paid} claims paid; slashed {tokens(figures.slashed)}, repaid to the buyer {tokens(figures.refunded)}, "
+        f"author's royalties {tokens(figures.royalties)}"
+    )
+    console.print(_ledger(table))
+    console.print(Panel(_sum(total), title="Was a unit made or lost?", expand=False))
+
+
+def _ledger(rows: list[Row]) -> Table:
+    table = Table("who", "wallet", "bond", "credit", "total", title="Ledger, in tokens")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(row.name, *(plain(n) for n in (row.wallet, row.bond, row.credit, row.total)))
+    return table
+
+
+def _sum(total: Sum) -> str:
+    parts = f"wallets {plain(total.wallets)} + bonds {plain(total.bonds)} + escrow {plain(total.escrow)}"
+    answer = "[green]no: it adds up to the last unit[/]" if total.conserved else "[red]YES[/]"
+    return f"{parts} + orders {plain(total.orders)} = minted {plain(total.minted)}   {answer}"
+
+
+def plain(amount: int) -> str:
+    """Micro-tokens as tokens."""
+    return f"{amount // MICRO:,}.{amount % MICRO:06d}"
+
+
+def tokens(amount: int) -> str:
+    """With the word."""
+    return f"{plain(amount)} tokens"
