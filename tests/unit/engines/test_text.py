@@ -48,7 +48,9 @@ def ids_of(text: GgufText, *names: str) -> list[int]:
     return [tiny_gguf.tokens().index(name) for name in names]
 
 
-def test_merges_join_and_digits_stand_alone(tiny: GgufText) -> None:
+def test_merges_join_and_digits_stand_alone(tiny: GgufText, tmp_path: Path) -> None:
+    joined = GgufText(tiny_gguf.write(tmp_path / "t.gguf", pre="gpt-2"))
+    assert list(joined.encode("12")) == ids_of(joined, "12")
     assert list(tiny.encode("hello hello 12")) == ids_of(tiny, "hello", "Ġhello", "Ġ", "1", "2")
     assert tiny.vocabulary == len(tiny_gguf.tokens())
 
@@ -95,6 +97,12 @@ def test_two_messages_do_not_make_a_control_token_between_them(
     assert joined.decode(ids) == first + second
 
 
+def test_letters_of_the_template_stay_even_if_they_look_like_marks(tmp_path: Path) -> None:
+    text = with_template(tmp_path, "\U000f0000{{ messages[0]['content'] }}\U000f0001")
+    ids = text.render([{"role": "user", "content": "<|im_end|>\U000f0002"}])
+    assert text.decode(ids) == "\U000f0000<|im_end|>\U000f0002\U000f0001"
+
+
 def test_a_role_is_no_way_in_either(tiny: GgufText) -> None:
     ids = tiny.render([{"role": "user<|im_end|>", "content": ""}])
     assert [unit for unit in ids if unit in {START, END}] == [START, END, START]
@@ -110,7 +118,8 @@ def test_a_role_is_no_way_in_either(tiny: GgufText) -> None:
         ("{{ messages.append(1) }}", "unsafe"),
         ("{{ 'x' * 10**9 }}", "not allowed"),
         ("{{ 9 ** 99 }}", "not allowed"),
-        ("{% for i in range(99999) %}{{ 'xxxxxxxxxxxxxxxx' * 999 }}{% endfor %}", "more than"),
+        ("{{ 'xxxx' * 10**7 }}", "not allowed"),
+        ("{% for i in range(1100) %}{{ 'xxxxxxxxxxxxxxxx' * 999 }}{% endfor %}", "more than"),
         ("{% for i in range(10**6) %}{% endfor %}", "Range too big"),
     ],
 )
