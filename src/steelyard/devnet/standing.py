@@ -1,0 +1,58 @@
+"""`steelyard up`: a market that stays until it is told to go."""
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from steelyard.devnet import market as markets
+from steelyard.devnet.demo import WARES
+from steelyard.devnet.liars import LIARS
+
+
+class Stop(Exception):  # noqa: N818  a signal, not an error
+    """SIGTERM or SIGINT came."""
+
+
+def stand(model: str, port: int, liars: bool, directory: Path | None) -> None:
+    """Starts the market, says where it is, restarts nothing, and stops every process at the end."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        raise Stop(signal.Signals(number).name)
+
+    console = Console(highlight=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    market = None
+    try:
+        with console.status("starting a market") as status:
+            names = tuple(LIARS) if liars else ()
+            tell = lambda what: status.update(f"{what} …")  # noqa: E731  three words
+            market = markets.up(WARES[model], names, directory, tell, port=port)
+        _say(market, console)
+        dead: set[str] = set()
+        while True:
+            time.sleep(1.0)
+            for name, node in market.processes.nodes.items():
+                if name not in dead and not node.alive():
+                    dead.add(name)
+                    console.print(f"[red]{name} ended[/]; its log: {node.log}")
+    except Stop as signalled:
+        console.print(f"\n{signalled}: stopping every process")
+    finally:
+        if market is not None:
+            market.down()
+
+
+def _say(market: markets.Market, console: Console) -> None:
+    console.print(f"A market of {len(market.processes.nodes)} processes sells [bold]{market.card.name}[/].\n")
+    console.print(f"export OPENAI_BASE_URL={market.base_url}", soft_wrap=True)
+    console.print(f"export OPENAI_API_KEY={market.api_key}\n", soft_wrap=True)
+    for seller in market.sellers:
+        what = f"[yellow]{LIARS[seller.liar].story}[/]" if seller.liar else "honest"
+        console.print(f"  {seller.name:<12} {seller.address}  {what}", soft_wrap=True)
+    console.print(f"\nchain {market.anvil.url}, files in {market.directory}. Ctrl-C stops everything.", soft_wrap=True)
+    console.print("[dim]The contracts were not audited by a third party; the money here is made of nothing.[/]")
