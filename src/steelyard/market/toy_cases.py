@@ -38,6 +38,8 @@ class Court:
     votes: dict[bytes, dict[Address, Vote]] = field(default_factory=dict)
     slashed: dict[bytes, Address] = field(default_factory=dict)
     """Receipt -> who was paid the bounty."""
+    born: dict[bytes, int] = field(default_factory=dict)
+    """Case -> second of its challenge; seats are drawn later than that."""
     twins: dict[bytes, Tie | None] = field(default_factory=dict)
     """Receipts that a twin convicted, and where they were tied."""
     events: list[bytes] = field(default_factory=list)
@@ -101,12 +103,15 @@ class ToyCases:
                 raise Refused("rulings.convicted", f"0x{receipt.hex()}")
             case = sha256(receipt, self.account.encode(), bytes([len(self.court.cases)]))
             opened = Case(case, receipt, exhibit.offer.provider, self.account, self.account, Stage.CHALLENGED)
+            self.court.born[case] = self.court.clock()
             self.court.put(opened)
             return case
 
     def seat(self, case: bytes) -> None:
         with self.court.lock:
             found = self.court.at(case, Stage.CHALLENGED)
+            if self.court.clock() <= self.court.born[case]:
+                raise Refused("rulings.seed", "its block is not there yet")
             parties = {found.challenger, found.provider, found.opener}
             drawn = sorted(set(self.court.pool) - parties, key=lambda a: sha256(case, a.encode()))[: self.court.seats]
             until = Timestamp(self.court.clock() + self.court.window)
