@@ -34,11 +34,11 @@ def list_(*, as_json: screen.Json = False) -> None:
     """List the models that have a name here."""
     rows = [
         {
-            "name": model.name,
-            "bytes": model.size,
-            "pulled": model.pulled,
-            "origin": model.origin,
-            "sha256": model.sha256,
+            "name": m.name,
+            "bytes": m.size,
+            "pulled": m.pulled,
+            "origin": m.origin,
+            "sha256": m.sha256,
         }
         for m in store.known()
     ]
