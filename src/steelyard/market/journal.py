@@ -54,6 +54,7 @@ class Journal:
         self._queue: queue.SimpleQueue[tuple[tuple[Document, ...], Future[None]] | None] = queue.SimpleQueue()
         self._reads = threading.local()
         self._closed = False
+        self._closing = threading.Lock()
         try:
             connection = self._connect()
             connection.executescript(SCHEMA)
@@ -75,10 +76,11 @@ class Journal:
     def submit(self, *documents: Document) -> Future[None]:
         """Queues one atomic write; the future ends after its commit. It fails with Refused("journal.state") or
         Unavailable("journal.disk"), and then nothing of it was written."""
-        if self._closed:
-            raise Unavailable("journal.closed", self._path)
         future: Future[None] = Future()
-        self._queue.put((documents, future))
+        with self._closing:
+            if self._closed:
+                raise Unavailable("journal.closed", self._path)
+            self._queue.put((documents, future))
         return future
 
     def write(self, *documents: Document) -> None:
@@ -86,8 +88,9 @@ class Journal:
         self.submit(*documents).result()
 
     async def commit(self, *documents: Document) -> None:
-        """`submit`, and wait without blocking the event loop."""
-        await asyncio.wrap_future(self.submit(*documents))
+        """`submit`, and wait without blocking the event loop. Who is cancelled while it waits does not know whether it
+        was written: the write goes on."""
+        await asyncio.shield(asyncio.wrap_future(self.submit(*documents)))
 
     def _run(self, connection: sqlite3.Connection) -> None:
         while (first := self._queue.get()) is not None:
@@ -106,6 +109,7 @@ class Journal:
 
     def _commit(self, connection: sqlite3.Connection, group: list[tuple[tuple[Document, ...], Future[None]]]) -> None:
         results: list[tuple[Future[None], SteelyardError | None]] = []
+        group = [item for item in group if item[1].set_running_or_notify_cancel()]  # from here on nobody can cancel it
         try:
             connection.execute("BEGIN IMMEDIATE")
             for documents, future in group:
@@ -172,7 +176,9 @@ class Journal:
 
     def close(self) -> None:
         """Commits what is queued, then ends the writer."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
-            self._writer.join()
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._writer.join()
+
