@@ -44,6 +44,7 @@ class Rpc:
         self.url = url
         self._parts = parts
         self._local = threading.local()
+        self._open: list[http.client.HTTPConnection] = []
         self._ids = itertools.count(1)
 
     def __call__(self, method: str, *params: object) -> Any:
@@ -54,7 +55,7 @@ class Rpc:
                 answer = self._post(body)
                 break
             except (OSError, http.client.HTTPException, ValueError) as error:
-                self._local.connection = None
+                self._drop()
                 if attempt == 2:
                     raise Unavailable("chain.unreachable", f"{self.url}: {type(error).__name__} {error}") from error
         if "error" in answer:
@@ -62,12 +63,26 @@ class Rpc:
             raise RpcError(error_.get("code", 0), str(error_.get("message")), error_.get("data"))
         return answer["result"]
 
+    def _drop(self) -> None:
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+            if connection in self._open:
+                self._open.remove(connection)
+
+    def close(self) -> None:
+        """Closes every thread's connection; the next request opens a new one."""
+        while self._open:
+            self._open.pop().close()
+
     def _post(self, body: str) -> dict[str, Any]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
             connection = kind(self._parts.hostname or "", self._parts.port, timeout=TIMEOUT)
             self._local.connection = connection
+            self._open.append(connection)  # a thread's connection is never seen by another, but closed with the rest
         path = self._parts.path or "/"
         connection.request("POST", f"{path}?{self._parts.query}" if self._parts.query else path, body, HEADERS)
         response = connection.getresponse()
@@ -95,6 +110,10 @@ class RpcChain:
     def account(self) -> Address | None:
         """Who sends."""
         return self._key.address if self._key else None
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.rpc.close()
 
     def head(self) -> Block:
         """Latest block."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -29,8 +30,8 @@ def run(model: str = "smollm2", json_file: Path | None = None, console: Console 
     with console.status("starting a market") as status:
         market = markets.up(WARES[model], tell=lambda what: status.update(f"{what} …"))
     try:
-        story = Story(market)
-        _tell(story, console)
+        with closing(Story(market)) as story:
+            _tell(story, console)
     finally:
         with console.status("stopping every process"):
             market.down()

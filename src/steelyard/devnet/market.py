@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,9 @@ class Market:
     processes: Processes
     anvil: Anvil
     deployment: Deployment
+    chain: RpcChain
     ledger: OnchainLedger
-    """Sent by the deployer."""
+    """Over `chain`, sent by the deployer."""
     author: Key
     owner: Key
     """Of the buyer's channel."""
@@ -105,8 +107,10 @@ class Market:
         self.anvil.turn(seconds)
 
     def down(self) -> None:
-        """Stops every process."""
+        """Stops every process and closes what we opened to them."""
         self.processes.stop()
+        self.anvil.rpc.close()
+        self.chain.close()
 
 
 @dataclass
@@ -148,9 +152,9 @@ class _Builder:
         self.processes.start(name, command, f"http://127.0.0.1:{told['port']}/health")
 
 
-def sellers(liars: Sequence[str]) -> list[Seller]:
-    """Three honest ones and the named liars; the lower-bits liar sells level `open` too, where nothing catches it."""
-    honest = [Seller(name, Key.new(), free_port(), levels=(Level.AUDITED, Level.OPEN)) for name in HONEST]
+def sellers(honest_names: Sequence[str], liars: Sequence[str]) -> list[Seller]:
+    """Honest ones and the named liars; the lower-bits liar sells level `open` too, where nothing catches it."""
+    honest = [Seller(name, Key.new(), free_port(), levels=(Level.AUDITED, Level.OPEN)) for name in honest_names]
     lying = [Seller(f"provider-{4 + at}", Key.new(), free_port(), liar=liar) for at, liar in enumerate(liars)]
     for seller in lying:
         if seller.liar == "lower-bits":
@@ -166,19 +170,20 @@ def up(
     auditors: int = 5,
     port: int | None = None,
     claim_seconds: float = 2.0,
+    honest: Sequence[str] = HONEST,
 ) -> Market:
     """Starts everything and waits until it serves. `tell` hears of every step. Raises Unavailable("devnet.start")."""
     directory = directory or Path(tempfile.mkdtemp(prefix="steelyard-"))
     directory.mkdir(parents=True, exist_ok=True)
     build = _Builder(wares, directory, tell, claim_seconds)
     try:
-        return _up(build, liars, auditors, port or free_port())
+        return _up(build, sellers(honest, liars), auditors, port or free_port())
     except BaseException:
         build.processes.stop()
         raise
 
 
-def _up(build: _Builder, liars: Sequence[str], auditors: int, port: int) -> Market:
+def _up(build: _Builder, market_sellers: list[Seller], auditors: int, port: int) -> Market:
     build.tell("loading the model")
     engine, _ = catalog.load(build.wares.engine)
     card = engine.card
@@ -187,7 +192,6 @@ def _up(build: _Builder, liars: Sequence[str], auditors: int, port: int) -> Mark
     anvil, chain, deployment = build.chain()
     ledger = OnchainLedger(chain, deployment)
     author, owner, session = Key.new(), Key.new(), Key.new()
-    market_sellers = sellers(liars)
     jury = [(AUDITORS[at % len(AUDITORS)], Key.new(), free_port()) for at in range(auditors)]
     for key, tokens in [(author, 0), (owner, DEPOSIT), (session, 0)]:
         build.fund(anvil, ledger, key, tokens)
@@ -195,7 +199,8 @@ def _up(build: _Builder, liars: Sequence[str], auditors: int, port: int) -> Mark
         build.fund(anvil, ledger, seller.key, BOND)
     for _, key, _ in jury:
         build.fund(anvil, ledger, key, DEVNET.min_stake + PURSE)
-    registration = _register(RpcChain(anvil.url, author), deployment, card, build.wares)
+    with closing(RpcChain(anvil.url, author)) as authors:
+        registration = _register(authors, deployment, card, build.wares)
     build.tell(f"starting {len(market_sellers)} providers and {len(jury)} auditors")
     common: dict[str, Any] = {"rpc_url": anvil.url, "engine": build.wares.engine}
     for seller in market_sellers:
@@ -211,7 +216,8 @@ def _up(build: _Builder, liars: Sequence[str], auditors: int, port: int) -> Mark
     for name, key, juror_port in jury:
         told = {"key": key.secret.hex(), "port": juror_port, "stake": DEVNET.min_stake}
         build.child("auditor", name, common | told)
-    channel = _open_channel(RpcChain(anvil.url, owner), deployment, session, market_sellers, ledger.now())
+    with closing(RpcChain(anvil.url, owner)) as owners:
+        channel = _open_channel(owners, deployment, session, market_sellers, ledger.now())
     names = [seller.name for seller in market_sellers] + [name for name, _, _ in jury]
     build.processes.wait_healthy(names, START_SECONDS, build.tell)
     _begin_epoch(anvil, ledger, [key for _, key, _ in jury])
@@ -227,6 +233,7 @@ def _up(build: _Builder, liars: Sequence[str], auditors: int, port: int) -> Mark
         processes=build.processes,
         anvil=anvil,
         deployment=deployment,
+        chain=chain,
         ledger=ledger,
         author=author,
         owner=owner,

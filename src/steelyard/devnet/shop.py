@@ -41,6 +41,10 @@ class Shop:
         self._openai = openai
         self._client = openai.OpenAI(base_url=market.base_url, api_key=market.api_key, max_retries=0)
 
+    def close(self) -> None:
+        """Closes the client's connections."""
+        self._client.close()
+
     def ask(
         self,
         seller: Seller | None,

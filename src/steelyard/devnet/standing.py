@@ -12,7 +12,7 @@ from steelyard.devnet.demo import WARES
 from steelyard.devnet.liars import LIARS
 
 
-class Stop(Exception):  # noqa: N818  a signal, not an error
+class Stop(Exception):
     """SIGTERM or SIGINT came."""
 
 

@@ -68,6 +68,10 @@ class Story:
     def __init__(self, market: Market) -> None:
         self.market, self.shop, self.figures = market, Shop(market), Figures()
 
+    def close(self) -> None:
+        """Closes the shop."""
+        self.shop.close()
+
     def honest(self, hear: Callable[[str], None]) -> Bought:
         """An answer from whom the gateway picks among the honest, streamed."""
         bought = self.shop.ask(self.market.seller("ada"), QUESTION, ANSWER_UNITS, audit_rate=1.0, hear=hear)
