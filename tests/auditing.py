@@ -23,6 +23,7 @@ from steelyard.nodes.auditor.desk import Desk, Tries
 from steelyard.nodes.auditor.node import Node
 from steelyard.nodes.auditor.settings import Settings
 from steelyard.protocol import merkle
+from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
@@ -175,6 +176,7 @@ class ToyRoad:
     receipts: list[bytes] = field(default_factory=list)
     """Under the gateway's vouchers."""
     told: list[VerdictNotice] = field(default_factory=list)
+    domain: Domain = DOMAIN
 
     def post(self, base: str, path: str, message: Message, kind: type) -> Any:
         assert path in PATHS
@@ -192,8 +194,8 @@ class ToyRoad:
     def _answer(self, base: str, message: Message) -> Message:
         if isinstance(message, TicketNotice):
             served = self.gateway if base == GATEWAY else self.provider
-            ticket = open_signed(message.ticket, AuditTicket, DOMAIN, SESSION.address)
-            assert message.proof == "0x" + _key(ticket.auditor).sign(ticket.digest(DOMAIN)).hex()
+            ticket = open_signed(message.ticket, AuditTicket, self.domain, SESSION.address)
+            assert message.proof == "0x" + _key(ticket.auditor).sign(ticket.digest(self.domain)).hex()
             if served is None:
                 raise Unavailable("peer.unreachable", base)
             return served

@@ -26,6 +26,7 @@ class Stall:
     model_root: bytes
     level: int = Level.AUDITED
     context_length: int = 4096
+    domain: Domain = DOMAIN
     registration: Registration = field(init=False)
     offer: Offer = field(init=False)
 
@@ -64,7 +65,7 @@ class Stall:
         order = Order(
             version=1,
             channel=sha256(b"channel"),
-            offer=self.offer.digest(DOMAIN),
+            offer=self.offer.digest(self.domain),
             registration=self.offer.registration,
             kind=self.offer.kind,
             level=self.offer.level,
@@ -89,19 +90,19 @@ class Stall:
     ) -> Claim:
         """The signed claim that these ids, with this evidence, are the answer. `changes` go into the receipt."""
         answer = generate.whole_answer(order, prompt, generated)
-        digest = order.digest(DOMAIN)
+        digest = order.digest(self.domain)
         receipt = generate.receipt_of(digest, order.offer, self.model_root, answer, leaves, ANSWER_SALT)
         receipt = replace(receipt, **changes)  # type: ignore[arg-type]
         return Claim(
-            domain=DOMAIN,
+            domain=self.domain,
             session_key=SESSION.address,
             model_root=self.model_root,
             offer=self.offer,
-            offer_signature=PROVIDER.sign(self.offer.digest(DOMAIN)),
+            offer_signature=PROVIDER.sign(self.offer.digest(self.domain)),
             order=order,
             order_signature=SESSION.sign(digest),
             receipt=receipt,
-            receipt_signature=PROVIDER.sign(receipt.digest(DOMAIN)),
+            receipt_signature=PROVIDER.sign(receipt.digest(self.domain)),
             prompt=tuple(prompt),
             prompt_salt=PROMPT_SALT,
             answer=answer,
@@ -121,11 +122,11 @@ def run(engine: Engine, order: Order, prompt: Sequence[int]) -> list[Step]:
 
 def signed_again(claim: Claim, receipt: Receipt) -> Claim:
     """The same claim with another receipt, signed by the provider."""
-    return replace(claim, receipt=receipt, receipt_signature=PROVIDER.sign(receipt.digest(DOMAIN)))
+    return replace(claim, receipt=receipt, receipt_signature=PROVIDER.sign(receipt.digest(claim.domain)))
 
 
 def cancelled(claim: Claim, units: int, *, asked: bool = False) -> Claim:
     """The same claim with a cancel at `units`, signed by the buyer."""
-    cancel = Cancel(version=1, order=claim.order.digest(DOMAIN), units=units)
-    signature = SESSION.sign(cancel.digest(DOMAIN))
+    cancel = Cancel(version=1, order=claim.order.digest(claim.domain), units=units)
+    signature = SESSION.sign(cancel.digest(claim.domain))
     return replace(claim, cancel=cancel, cancel_signature=signature, provider_asked=asked)

@@ -57,7 +57,7 @@ class Node:
         for found in notes.unfinished(self.desk.journal, notes.TICKET, notes.WAITING):
             if self.stopping.is_set():
                 return
-            self._try(b"audit" + found.key, "ticket", audits.advance, self.desk, found.key)
+            self._try(found.key, "ticket", audits.advance, self.desk, found.key)
 
     def court_once(self) -> None:
         """Joins the pool if need be, reads the chain's news, takes every open matter one step on."""
@@ -99,7 +99,12 @@ def join_pool(desk: Desk) -> None:
     joined = desk.cases.joined()
     need = desk.settings.purse + (0 if joined else desk.settings.stake)
     free = desk.ledger.free_bond(desk.me)
-    if (joined and free < need // 2) or (not joined and free < need):
+    if joined and free < need // 2:
+        try:
+            desk.ledger.deposit_bond(MicroToken(need - free))
+        except Refused as refused:  # a juror with a short purse still sits; it cannot challenge
+            log.warning("purse holds %d of %d micro-tokens: %s", free, need, refused)
+    elif not joined and free < need:
         desk.ledger.deposit_bond(MicroToken(need - free))
     desk.cases.join(sealing.public_key(desk.key.secret), desk.settings.public_url, desk.settings.stake)
     if not desk.cases.joined():
