@@ -1,6 +1,7 @@
 """`steelyard demo`: the devnet's story on a terminal."""
 
 import json
+import re
 import time
 from contextlib import closing
 from pathlib import Path
@@ -67,7 +68,8 @@ def _receipt(bought: Bought, console: Console) -> None:
     good = sum(finding.status is Status.OK for finding in findings)
     console.print(f"\n   Its receipt, checked offline: {good} of {len(findings)} checks hold, the rest need the chain")
     for finding in findings:
-        console.print(f"   {MARKS[finding.status]} {finding.check:<12} [dim]{finding.sentence}[/]")
+        line = f"   {MARKS[finding.status]} {finding.check:<17} [dim]{short(finding.sentence)}[/]"
+        console.print(line, no_wrap=True, overflow="ellipsis")
 
 
 def _verdict(story: Story, bought: Bought, console: Console) -> None:
@@ -95,9 +97,10 @@ def _liars(story: Story, console: Console) -> None:
 
 def _fate(fate: Fate, console: Console) -> None:
     mark = "[red]caught[/]" if fate.caught else "[yellow]not caught[/]"
-    console.print(f"   {mark}  [bold]{fate.name}[/] {fate.story} [dim](level {fate.level})[/]")
-    cost = f"; its bond lost {tokens(fate.slashed)}" if fate.slashed else ""
-    console.print(f"           {fate.check}: [dim]{fate.detail:.150}[/]{cost}", markup=True)
+    console.print(f"   {mark}  [bold]{fate.name}[/]: {fate.story} [dim](level {fate.level})[/]")
+    cost = f"[red]its bond lost {tokens(fate.slashed)}[/]; " if fate.slashed else ""
+    line = f"      {cost}{fate.check}: [dim]{short(fate.detail)}[/]"
+    console.print(line, no_wrap=True, overflow="ellipsis")
 
 
 def _money(story: Story, console: Console) -> None:
@@ -127,6 +130,13 @@ def _sum(total: Sum) -> str:
     parts = f"wallets {plain(total.wallets)} + bonds {plain(total.bonds)} + escrow {plain(total.escrow)}"
     answer = "[green]no: it adds up to the last unit[/]" if total.conserved else "[red]YES[/]"
     return f"{parts} + orders {plain(total.orders)} = minted {plain(total.minted)}   {answer}"
+
+
+def short(sentence: str) -> str:
+    """Long hashes and addresses as their first digits, addresses of this machine left out."""
+    sentence = re.sub(r"http://127\.0\.0\.1:\d+\S*: ", "", sentence)
+    sentence = re.sub(r"\d+ tried: 0x[0-9a-fA-F]{40} ", "", sentence)
+    return re.sub(r"0x([0-9a-fA-F]{8})[0-9a-fA-F]{24,}", r"0x\1…", sentence)
 
 
 def plain(amount: int) -> str:
