@@ -1,0 +1,1 @@
+"""The bit-exact engine: a llama-architecture GGUF in canonical arithmetic (spec/arithmetic.md)."""

@@ -1,0 +1,114 @@
+"""Attention of one token and the query heads of one key-value head, over a paged binary32 cache.
+
+Scores: one chain over the head's numbers, then times the scale. Weights: e^(s - max). Their sum: 16 chains, position
+mod 16, and the fixed tree. Output: one chain over positions, then divided by the sum.
+"""
+
+from typing import Final
+
+from llvmlite import ir
+
+from steelyard.engines.canonical.emit import F32, I64, INF, LANES, Kernel, Value, Variable, lanes
+from steelyard.engines.canonical.recipe import Recipe
+from steelyard.engines.canonical.rowwise import (
+    KEY_HEADS,
+    KEYS,
+    POSITIONS,
+    QKV,
+    QUERY_HEADS,
+    STRIDE,
+    VALUES,
+    number_as_float,
+    page_address,
+)
+from steelyard.engines.canonical.scalars import exp, larger
+
+OUT, SCALE, SCRATCH = 10, 11, 12
+MAX_CHAINS: Final = 16
+
+
+def attention(module: object, name: str, recipe: Recipe) -> None:
+    """One chunk is (token, key-value head). SCRATCH is the numbers in one head's row of scores."""
+    kit = Kernel(module, name)
+    heads, head = kit.number(KEY_HEADS), recipe.head_dim
+    token, which = kit.chunk / heads, kit.chunk % heads
+    position = kit.load(kit.pointer(POSITIONS), token << 3, I64, 8)
+    row = kit.at(kit.pointer(QKV), (token * kit.number(STRIDE) + which * (recipe.group * head)) << 2)
+    out_row = token * kit.number(QUERY_HEADS) * head + which * (recipe.group * head)
+    out = kit.at(kit.pointer(OUT), out_row << 2)
+    scores = [kit.at(kit.scratch, (kit.number(SCRATCH) * g) << 2) for g in range(recipe.group)]
+    greatest = [kit.var(kit.const(lanes(F32), -INF)) for _ in range(recipe.group)]
+    _scores(kit, recipe, (token, which, position), row, scores, greatest)
+    totals = [_weights(kit, position, s, g.get().tree(larger)) for s, g in zip(scores, greatest, strict=True)]
+    at_once = max(1, MAX_CHAINS // (head // LANES))
+    for begin in range(0, recipe.group, at_once):
+        some = range(begin, min(begin + at_once, recipe.group))
+        _mix(kit, recipe, (token, which, position), scores, totals, some, out)
+    kit.finish()
+
+
+def _scores(
+    kit: Kernel,
+    recipe: Recipe,
+    place: tuple[Value, Value, Value],
+    row: Value,
+    scores: list[Value],
+    greatest: list[Variable],
+) -> None:
+    """scores[g][p] = (q_g · k_p)·scale for p <= position, minus infinity up to the page's end."""
+    token, which, position = place
+    head, page = recipe.head_dim, recipe.page
+    scale = number_as_float(kit, SCALE).splat()
+    ramp = Value(kit, ir.Constant(lanes(I64), list(range(LANES))))
+    with kit.loop(0, position / page + 1) as number:
+        keys = kit.at(page_address(kit, token, number), kit.number(KEYS) + which * (4 * head * page))
+        for g in range(recipe.group):
+            chains = [kit.var(kit.const(lanes(F32), 0.0)) for _ in range(page // LANES)]
+            with kit.loop(0, head) as k:
+                q = kit.load(row, (k + g * head) << 2, F32, 4).splat()
+                for i, chain in enumerate(chains):
+                    key = kit.load(keys, (k * page + i * LANES) << 2, lanes(F32), 4)
+                    chain.set(kit.fma(q, key, chain.get()))
+            for i, chain in enumerate(chains):
+                first = number * page + i * LANES
+                inside = (ramp + first.splat()).compare("<=", position.splat())
+                score = inside.choose(chain.get() * scale, kit.const(lanes(F32), -INF))
+                kit.store(score, scores[g], first << 2, 4)
+                greatest[g].set(larger(score, greatest[g].get()))
+
+
+def _weights(kit: Kernel, position: Value, scores: Value, greatest: Value) -> Value:
+    """Scores become e^(s - max) in place; returns their sum."""
+    total = kit.var(kit.const(lanes(F32), 0.0))
+    with kit.loop(0, position + 1, LANES) as at:
+        weight = exp(kit, kit.load(scores, at << 2, lanes(F32), 4) - greatest.splat())
+        kit.store(weight, scores, at << 2, 4)
+        total.set(total.get() + weight)
+    return total.get().tree(Value.__add__)
+
+
+def _mix(
+    kit: Kernel,
+    recipe: Recipe,
+    place: tuple[Value, Value, Value],
+    scores: list[Value],
+    totals: list[Value],
+    some: range,
+    out: Value,
+) -> None:
+    token, which, position = place
+    head, page = recipe.head_dim, recipe.page
+    parts = head // LANES
+    chains = [[kit.var(kit.const(lanes(F32), 0.0)) for _ in range(parts)] for _ in some]
+    with kit.loop(0, position + 1, page) as first:
+        values = kit.at(page_address(kit, token, first / page), kit.number(VALUES) + which * (4 * head * page))
+        left = position + 1 - first
+        with kit.loop(0, left.compare("<", page).choose(left, page)) as slot:
+            here = [kit.load(values, (slot * head + i * LANES) << 2, lanes(F32), 4) for i in range(parts)]
+            for g, row in zip(some, chains, strict=True):
+                weight = kit.load(scores[g], (first + slot) << 2, F32, 4).splat()
+                for chain, value in zip(row, here, strict=True):
+                    chain.set(kit.fma(weight, value, chain.get()))
+    for g, row in zip(some, chains, strict=True):
+        for i, chain in enumerate(row):
+            kit.store(chain.get() / totals[g].splat(), out, (g * head + i * LANES) << 2, 4)

@@ -1,0 +1,156 @@
+"""`engines.base.Engine` in canonical arithmetic."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from steelyard.engines.base import Card, Job, Replay, Step
+from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical.recipe import Recipe
+from steelyard.engines.canonical.scheduler import Scheduler
+from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
+from steelyard.engines.gguf_head import Head
+from steelyard.engines.sampling import Draw
+from steelyard.protocol.errors import Refused, SteelyardError
+
+ROOM: Final = 2**30
+"""Bytes for keys and values of all runs: 182 pages of 128 positions for the default model."""
+END_FIELDS: Final = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
+
+
+class CanonicalEngine:
+    """A GGUF of the llama architecture, the same bits everywhere.
+
+    Args:
+        path: the file.
+        name: under which it is sold.
+        threads: that compute, the scheduler's included.
+        room: bytes for keys and values of all runs together.
+        cache: folder of packed weights; the user's cache if None.
+        recipe, tokens, grain, prefill: for tests: kernels' form, tokens in a step, groups of rows in a chunk, prompt
+            tokens beside answers. None of them changes a bit.
+
+    Raises Refused or Malformed (`gguf.*`, `model.*`, `engine.flush-to-zero`); OSError if the file cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        threads: int = 0,
+        room: int = ROOM,
+        cache: Path | None = None,
+        recipe: Recipe | None = None,
+        tokens: int = models.TOKENS,
+        grain: int = 0,
+        prefill: int = 32,
+    ) -> None:
+        file = models.open_file(path, cache)
+        head, shape = file.head, file.shape
+        self.file_sha256 = file.sha256
+        self.card = Card(
+            name=name,
+            model_root=file.packed.root,
+            canonical=True,
+            context_length=shape.context,
+            vocabulary=shape.vocabulary,
+            ends=_ends(head),
+            quantization=head.quantization(),
+            size_bytes=file.size,
+        )
+        model = models.load(file, threads or min(2, os.cpu_count() or 1), recipe, tokens, grain)
+        self._scheduler = Scheduler(model, room, prefill)
+
+    def generate(self, job: Job) -> Iterator[Step]:
+        """See `Engine.generate`; also raises Unavailable("engine.busy"). With a delivered prefix it returns when that
+        has been checked."""
+        draw = self._refuse(job, job.max_units)
+        sink = Generating(job.prompt, job.max_units, self.card.ends)
+        first = min(job.answer_from, len(job.prompt))
+        run = InFlight(list(job.prompt), first, draw, len(job.prompt) + job.max_units, sink)
+        self._scheduler.add(run)
+        answer = Answer(self._scheduler, run, sink)
+        if job.answer_from < len(job.prompt):
+            answer.peek()
+        return answer
+
+    def replay(self, job: Job, answer: Sequence[int]) -> Replay:
+        """See `Engine.replay`; also raises Unavailable("engine.busy")."""
+        draw = self._refuse(job, max(len(answer), 1))
+        self._refuse_units(answer)
+        known = [*job.prompt, *answer[:-1]]
+        sink = Replaying(job.prompt, answer)
+        if not answer and job.answer_from == len(job.prompt):
+            return Replay((), (), b"")
+        if not answer:
+            known = list(job.prompt[:-1])
+        run = InFlight(known, job.answer_from, draw, len(known), sink)
+        self._scheduler.add(run)
+        error = sink.over.get()
+        if error is not None:
+            raise error
+        return Replay(tuple(sink.expected), tuple(sink.leaves), b"".join(sink.states), sink.mismatch)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._scheduler.close()
+
+    def _refuse(self, job: Job, units: int) -> Draw:
+        self._refuse_units(job.prompt)
+        if job.max_units < 1 or not 1 <= job.answer_from <= len(job.prompt):
+            told = f"max_units {job.max_units}, answer_from {job.answer_from} of {len(job.prompt)} ids, both from 1 on"
+            raise Refused("order.parameter", told)
+        if len(job.prompt) + units > self.card.context_length:
+            total = f"{len(job.prompt)} + {units} units"
+            raise Refused("order.context-too-long", f"{total}, at most {self.card.context_length}")
+        return Draw(job.temperature, job.top_p, job.top_k, job.seed)
+
+    def _refuse_units(self, units: Sequence[int]) -> None:
+        if units and not 0 <= min(units) <= max(units) < self.card.vocabulary:
+            told = f"{min(units)} to {max(units)}, known 0 to {self.card.vocabulary - 1}"
+            raise Refused("order.unit-out-of-range", told)
+
+
+class Answer(Iterator[Step]):
+    """Steps of one run. Closing it, or dropping it, cancels the run."""
+
+    def __init__(self, scheduler: Scheduler, run: InFlight, sink: Generating) -> None:
+        self._scheduler, self._run, self._sink = scheduler, run, sink
+        self._held: list[Step | None] = []
+        self._over = False
+
+    def peek(self) -> None:
+        """Waits for the first step; raises what ended the run before it."""
+        self._held.append(self._next())
+
+    def _next(self) -> Step | None:
+        item = self._sink.steps.get()
+        if isinstance(item, SteelyardError):
+            self._over = True
+            raise item
+        return item
+
+    def __next__(self) -> Step:
+        if self._over:
+            raise StopIteration
+        item = self._held.pop() if self._held else self._next()
+        if item is None:
+            self._over = True
+            raise StopIteration
+        return item
+
+    def close(self) -> None:
+        """Cancels the run if it is not over."""
+        if not self._over:
+            self._over = True
+            self._scheduler.cancel(self._run)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _ends(head: Head) -> frozenset[int]:
+    """Ids that end an answer: the file's end of sequence and, if it names one, end of turn."""
+    found = (head.fields.get(key) for key in END_FIELDS)
+    return frozenset(end for end in found if isinstance(end, int) and not isinstance(end, bool))

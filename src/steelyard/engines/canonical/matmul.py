@@ -1,0 +1,197 @@
+"""Block-quantised matrix times activations: exact integer dots of 32, then the format's fixed float sequence.
+
+Weights lie as `packing` describes: groups of 16 rows; per group first the blocks' quants, then the blocks' scales.
+Activations lie in tiles of 8 tokens: [tile][block][token][32] int8, and per [tile][block][token] the scale d, the
+product s = d·Σq and the corrections -8·Σq and -128·Σq. One token's numbers never meet another's.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from llvmlite import ir
+
+from steelyard.engines.canonical.emit import (
+    F16,
+    F32,
+    I8,
+    I16,
+    I32,
+    LANES,
+    Kernel,
+    Kit,
+    Value,
+    lanes,
+)
+from steelyard.engines.canonical.recipe import TILE, Recipe
+
+BLOCK: Final = 32
+QUADS: Final = BLOCK // 4
+ROW_BYTES: Final = 4 * LANES  # four weights of each of 16 rows: one 512-bit register
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A block format as packed: bytes of quants and of scales that 16 rows take for one block."""
+
+    quants: int
+    scales: int
+    minimum: bool = False
+    """A second scale per row multiplies the activations' sum."""
+    offset: int = 0
+    """What is added to the file's signed weight to make it unsigned."""
+
+
+FORMATS: Final = {
+    "q4_0": Format(256, 32, offset=8),
+    "q4_1": Format(256, 64, minimum=True),
+    "q8_0": Format(512, 32, offset=128),
+}
+
+# slots of the arguments
+WEIGHTS, BLOCKS, QUANTS, SCALES, SUMS, LESS8, LESS128, OUT, STRIDE, TOKENS, GROUPS, GRAIN, RESIDUAL = range(13)
+
+
+def matrix(module: object, name: str, kind: str, recipe: Recipe) -> None:
+    """out[t][r] = Σ over blocks (plus what stands there, if RESIDUAL is set). One chunk is GRAIN groups of 16 rows."""
+    kit = Kernel(module, name)
+    begin = kit.chunk * kit.number(GRAIN)
+    end = begin + kit.number(GRAIN)
+    groups = kit.number(GROUPS)
+    end = (end.compare("<", groups)).choose(end, groups)
+    tokens = kit.number(TOKENS)
+    with kit.loop(begin, end) as group, kit.loop(0, tokens, TILE) as first:
+        left = tokens - first
+        below = 0
+        for width in recipe.tiles:
+            fits = left.compare("<=", width) if width < TILE else left.compare(">", below)
+            with kit.when(fits & left.compare(">", below)):
+                _tile(kit, kind, recipe, group, first, width)
+            below = width
+    kit.finish()
+
+
+def _tile(kit: Kernel, kind: str, recipe: Recipe, group: Value, first: Value, width: int) -> None:
+    blocks = kit.number(BLOCKS)
+    if kind == "f32":
+        sums = _plain_chains(kit, group, first, blocks, width)
+    else:
+        sums = _block_chains(kit, FORMATS[kind], recipe, group, first, width)
+    out, stride = kit.pointer(OUT), kit.number(STRIDE)
+    tokens, residual = kit.number(TOKENS), kit.number(RESIDUAL)
+    for t, total in enumerate(sums):
+        with kit.when((first + t).compare("<", tokens)):
+            place = ((first + t) * stride + group * LANES) << 2
+            with kit.when(residual.compare("==", 0)):
+                kit.store(total, out, place, 4)
+            with kit.when(residual.compare("!=", 0)):
+                kit.store(kit.load(out, place, lanes(F32), 4) + total, out, place, 4)
+
+
+def _plain_chains(kit: Kernel, group: Value, first: Value, blocks: Value, width: int) -> list[Value]:
+    """binary32 weights: one chain over k. Activations are rows of 32·blocks numbers at QUANTS."""
+    weights, inputs = kit.pointer(WEIGHTS), kit.pointer(QUANTS)
+    length = blocks * BLOCK
+    chains = [kit.var(kit.const(lanes(F32), 0.0)) for _ in range(width)]
+    last = kit.number(TOKENS) - 1
+    rows = [(first + t).compare("<", last).choose(first + t, last) * length for t in range(width)]
+    with kit.loop(0, length) as k:
+        w = kit.load(weights, (group * length + k) * (4 * LANES), lanes(F32), 4)
+        for chain, row in zip(chains, rows, strict=True):
+            chain.set(kit.fma(w, kit.load(inputs, (row + k) << 2, F32, 4).splat(), chain.get()))
+    return [chain.get() for chain in chains]
+
+
+def _block_chains(kit: Kernel, form: Format, recipe: Recipe, group: Value, first: Value, width: int) -> list[Value]:
+    blocks = kit.number(BLOCKS)
+    packed = kit.at(kit.pointer(WEIGHTS), group * blocks * (form.quants + form.scales))
+    scales = kit.at(packed, blocks * form.quants)
+    tile = (first / TILE) * blocks * TILE  # index of the tile's first (block, token) pair
+    quants = kit.at(kit.pointer(QUANTS), tile * BLOCK)
+    factors, sums = (kit.at(kit.pointer(slot), tile << 2) for slot in (SCALES, SUMS))
+    less = kit.at(kit.pointer(LESS8 if form.offset == 8 else LESS128), tile << 2)
+    chains = [kit.var(kit.const(lanes(F32), 0.0)) for _ in range(width)]
+    others = [kit.var(kit.const(lanes(F32), 0.0)) for _ in range(width)] if recipe.reassociated else []
+    with kit.loop(0, blocks) as block:
+        weights = _unpack(kit, kit.at(packed, block * form.quants), form)
+        d = _half(kit, kit.at(scales, block * form.scales), recipe)
+        m = _half(kit, kit.at(scales, block * form.scales + 32), recipe) if form.minimum else None
+        for t in range(width):
+            pair = block * TILE + t
+            start = kit.load(less, pair << 2, I32, 4).splat() if form.offset else kit.const(lanes(I32), 0)
+            dot = DOTS[recipe.dot](kit, start, weights, kit.at(quants, pair * BLOCK))
+            factor = d * kit.load(factors, pair << 2, F32, 4).splat()
+            total = kit.fma(factor, dot.to_float(), chains[t].get())
+            if m is not None:
+                total = kit.fma(m, kit.load(sums, pair << 2, F32, 4).splat(), total)
+            chains[t].set(total)
+            if others:
+                chains[t].set(others[t].get())
+                others[t].set(total)
+    if others:
+        return [a.get() + b.get() for a, b in zip(chains, others, strict=True)]
+    return [chain.get() for chain in chains]
+
+
+def _unpack(kit: Kit, packed: Value, form: Format) -> list[Value]:
+    """Eight registers of unsigned bytes, [row][k…k+3] each."""
+    loaded = [kit.load(packed, at, lanes(I8, 64), 32) for at in range(0, form.quants, ROW_BYTES)]
+    if form.quants == BLOCK * LANES:
+        return loaded
+    wide = [value.bits(lanes(I32)) for value in loaded]
+    low = [(value & 0x0F0F0F0F).bits(lanes(I8, 64)) for value in wide]
+    high = [((value >> 4) & 0x0F0F0F0F).bits(lanes(I8, 64)) for value in wide]
+    return low + high
+
+
+def _half(kit: Kit, place: Value, recipe: Recipe) -> Value:
+    """16 binary16 numbers as binary32, exactly."""
+    if recipe.half:
+        return kit.load(place, 0, lanes(F16), 2).widen()
+    raw = kit.load(place, 0, lanes(I16), 2).zext(lanes(I32))
+    sign, body = (raw & 0x8000) << 16, raw & 0x7FFF
+    number = ((body << 13).bits(lanes(F32)) * 2.0**112).bits(lanes(I32))
+    special = (body << 13) | 0x7F800000  # infinity and NaN keep their payload
+    return (body.compare(">=", 0x7C00).choose(special, number) | sign).bits(lanes(F32))
+
+
+def _vnni512(kit: Kit, start: Value, weights: Sequence[Value], quants: Value) -> Value:
+    total = start
+    for q, weight in enumerate(weights):
+        four = kit.load(quants, 4 * q, I32, 4).splat()
+        total = kit.intrinsic("llvm.x86.avx512.vpdpbusd.512", lanes(I32), [total, weight.bits(lanes(I32)), four])
+    return total
+
+
+def _vnni256(kit: Kit, start: Value, weights: Sequence[Value], quants: Value) -> Value:
+    halves = [start.shuffle(range(8)), start.shuffle(range(8, 16))]
+    for q, weight in enumerate(weights):
+        four = kit.load(quants, 4 * q, I32, 4).splat(8)
+        words = weight.bits(lanes(I32))
+        for h in range(2):
+            part = words.shuffle(range(8 * h, 8 * h + 8))
+            halves[h] = kit.intrinsic("llvm.x86.avx512.vpdpbusd.256", lanes(I32, 8), [halves[h], part, four])
+    both = kit.builder.shuffle_vector(halves[0].raw, halves[1].raw, _mask(range(16)))
+    return Value(kit, both)
+
+
+def _mask(picks: Sequence[int]) -> object:
+    return ir.Constant(lanes(I32, len(picks)), list(picks))
+
+
+def _plain(kit: Kit, start: Value, weights: Sequence[Value], quants: Value) -> Value:
+    """Widen to 16 bits, multiply, add neighbours: LLVM selects pairwise multiply-add where the CPU has it."""
+    total = kit.const(lanes(I32, 32), 0)
+    for q, weight in enumerate(weights):
+        four = kit.load(quants, 4 * q, lanes(I8, 4), 4).shuffle([0, 1, 2, 3] * LANES)
+        a = weight.zext(lanes(I16, 64)).sext(lanes(I32, 64))
+        products = a * four.sext(lanes(I16, 64)).sext(lanes(I32, 64))
+        total = total + products.shuffle(range(0, 64, 2)) + products.shuffle(range(1, 64, 2))
+    return start + total.shuffle(range(0, 32, 2)) + total.shuffle(range(1, 32, 2))
+
+
+DOTS: Final[dict[str, Callable[[Kit, Value, Sequence[Value], Value], Value]]] = {
+    "vnni512": _vnni512,
+    "vnni256": _vnni256,
+    "plain": _plain,
+}

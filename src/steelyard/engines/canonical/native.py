@@ -1,0 +1,137 @@
+"""Kernels to machine code: built once for this CPU, kept as object code on disk, loaded by later processes.
+
+The key is everything that the code depends on: the sources of this room, llvmlite's and LLVM's versions, the CPU's name
+and features, the recipe. A spoiled cache file fails its hash and is built again.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import llvmlite
+import llvmlite.binding as llvm
+import platformdirs
+from llvmlite import ir
+
+from steelyard.engines.canonical.attention import attention
+from steelyard.engines.canonical.interpreter import interpreter
+from steelyard.engines.canonical.matmul import FORMATS, matrix
+from steelyard.engines.canonical.picking import pick, weigh
+from steelyard.engines.canonical.recipe import Dot, Recipe
+from steelyard.engines.canonical.rowwise import ROWWISE
+
+RUN: Final = "run"
+MATRICES: Final = (*FORMATS, "f32")
+
+
+class Native:
+    """Loaded kernels: `address[name]`, and `run` itself."""
+
+    def __init__(self, code: bytes, names: tuple[str, ...], target: Any) -> None:
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self.address: Mapping[str, int] = {name: self._engine.get_function_address(name) for name in names}
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
+        self.run = kind(self.address[RUN])
+        """run(state, scratch, helper), addresses as numbers; the GIL is released meanwhile."""
+
+
+def names() -> tuple[str, ...]:
+    """All functions of a build."""
+    return (RUN, "attention", "pick", "weigh", *ROWWISE, *MATRICES)
+
+
+def build(recipe: Recipe, cpu: str, features: str) -> bytes:
+    """Object code of every kernel for the CPU named."""
+    module = ir.Module("canonical")
+    module.triple = llvm.get_process_triple()
+    pause = "llvm.x86.sse2.pause" if platform.machine().lower() in ("x86_64", "amd64") else None
+    interpreter(module, RUN, pause)
+    attention(module, "attention", recipe)
+    pick(module, "pick", recipe)
+    weigh(module, "weigh", recipe)
+    for name, write in ROWWISE.items():
+        write(module, name, recipe)
+    for kind in MATRICES:
+        matrix(module, kind, kind, recipe)
+    target = _target(cpu, features)
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()
+    passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(parsed, passes)
+    code: bytes = target.emit_object(parsed)
+    return code
+
+
+def _target(cpu: str, features: str) -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    found = llvm.Target.from_default_triple()
+    return found.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="jitdefault")
+
+
+@lru_cache(maxsize=1)
+def host() -> tuple[str, str, frozenset[str]]:
+    """This CPU: LLVM's name, its feature string, and the features that it has."""
+    features = llvm.get_host_cpu_features()
+    wide = "+prefer-256-bit" if "avx512f" not in features else "-prefer-256-bit"
+    return llvm.get_host_cpu_name(), features.flatten() + "," + wide, frozenset(k for k, v in features.items() if v)
+
+
+def recipe_here(head_dim: int, group: int) -> Recipe:
+    """The fastest recipe for this CPU."""
+    has = host()[2]
+    dot: Dot = "plain"
+    if {"avx512vnni", "avx512bw"} <= has:
+        dot = "vnni512"
+    elif "avxvnni" in has:
+        dot = "vnni256"
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return Recipe(head_dim, group, dot=dot, half="f16c" in has or not x86)
+
+
+def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None = None) -> Native:
+    """Kernels for this CPU (or for the one named, which must be able to run here), from the cache if it has them."""
+    if not cpu:
+        cpu, features, _ = host()
+    target = _target(cpu, features)
+    place = _place(recipe, cpu, features, cache)
+    code = _read(place)
+    if code is None:
+        code = build(recipe, cpu, features)
+        _write(place, code)
+    return Native(code, names(), target)
+
+
+def _place(recipe: Recipe, cpu: str, features: str, cache: Path | None) -> Path:
+    parts = [repr(recipe), cpu, features, llvmlite.__version__, repr(llvm.llvm_version_info), platform.machine()]
+    room = Path(__file__).parent
+    parts += [(room / name).read_text(encoding="utf-8") for name in sorted(p.name for p in room.glob("*.py"))]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    folder = platformdirs.user_cache_path("steelyard") / "kernels" if cache is None else cache
+    return folder / f"{digest[:32]}.o"
+
+
+def _read(place: Path) -> bytes | None:
+    try:
+        raw = place.read_bytes()
+    except OSError:
+        return None
+    return raw[32:] if hashlib.sha256(raw[32:]).digest() == raw[:32] else None
+
+
+def _write(place: Path, code: bytes) -> None:
+    """Whole or not at all; a cache that cannot be written costs time, nothing else."""
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+        os.replace(file.name, place)

@@ -1,0 +1,154 @@
+"""Kernels that take one token's row: norm, quantisation of activations, gate, rotation (spec/arithmetic.md)."""
+
+from collections.abc import Callable
+from typing import Final
+
+from steelyard.engines.canonical.emit import F32, I8, I32, I64, LANES, PTR, Kernel, Value, lanes
+from steelyard.engines.canonical.matmul import BLOCK
+from steelyard.engines.canonical.recipe import TILE, Recipe
+from steelyard.engines.canonical.scalars import exp, magnitude, round_even
+
+INFINITY_BITS: Final = 0x7F800000
+NAN_BITS: Final = 0x7FC00000
+TINY_BITS: Final = 0x0D800000  # 2**-100: a block whose numbers are all below it becomes zeros
+
+# slots shared by every kernel that quantises; LENGTH numbers in a row
+QUANTS, SCALES, SUMS, LESS8, LESS128, LENGTH = range(6)
+# norm: Y[i] = norm of X[ROWS[i]]
+X, Y, WEIGHT, EPSILON, ROWS = range(6, 11)
+# the gate's Y is SiLU of the first half of X's row times the second half
+# rotate
+QKV, STRIDE, POSITIONS, TABLES, COSINES, SINES, KEYS, VALUES, QUERY_HEADS, KEY_HEADS = range(10)
+
+
+def number_as_float(kit: Kernel, slot: int) -> Value:
+    """An argument that holds binary32 bits."""
+    return kit.number(slot).trunc(I32).bits(F32)
+
+
+def _quantise_row(kit: Kernel, row: Value, token: Value, numbers: Value) -> None:
+    """Blocks of 32 of `row` (an address) into the tiled layout that `matmul` reads."""
+    blocks = numbers / BLOCK
+    base = (token / TILE) * blocks * TILE + token % TILE
+    with kit.loop(0, blocks) as block:
+        pair = block * TILE + base
+        halves = [kit.load(row, (block * BLOCK + h * LANES) << 2, lanes(F32), 4) for h in range(2)]
+        bits = [magnitude(half).bits(lanes(I32)) for half in halves]
+        top = _larger(bits[0], bits[1]).tree(_larger)
+        usable = top.compare("<", INFINITY_BITS) & top.compare(">=", TINY_BITS)
+        greatest = top.bits(F32)
+        inverse = (kit.const(F32, 127.0) / greatest).splat()
+        zeros = kit.const(lanes(I32), 0)
+        keep = usable.splat()
+        rounded = [keep.choose(round_even(half * inverse), zeros) for half in halves]
+        for h in range(2):
+            kit.store(rounded[h].trunc(lanes(I8)), kit.pointer(QUANTS), pair * BLOCK + h * LANES)
+        total = (rounded[0] + rounded[1]).tree(Value.__add__)
+        bad = top.compare(">=", INFINITY_BITS).choose(kit.const(I32, NAN_BITS), 0).bits(F32)
+        d = usable.choose(greatest / 127.0, bad)
+        kit.store(d, kit.pointer(SCALES), pair << 2, 4)
+        kit.store(d * total.to_float(), kit.pointer(SUMS), pair << 2, 4)
+        kit.store(total * -8, kit.pointer(LESS8), pair << 2, 4)
+        kit.store(total * -128, kit.pointer(LESS128), pair << 2, 4)
+
+
+def _larger(a: Value, b: Value) -> Value:
+    return a.compare(">", b).choose(a, b)
+
+
+def quantise(module: object, name: str, _: Recipe) -> None:
+    """Rows of X, one chunk a row."""
+    kit = Kernel(module, name)
+    numbers = kit.number(LENGTH)
+    _quantise_row(kit, kit.at(kit.pointer(X), (kit.chunk * numbers) << 2), kit.chunk, numbers)
+    kit.finish()
+
+
+def norm(module: object, name: str, _: Recipe) -> None:
+    """RMS norm: y = (x·r)·w with r = 1 / √(Σx²/n + ε); Σx² in 16 interleaved chains and the fixed tree."""
+    kit = Kernel(module, name)
+    numbers = kit.number(LENGTH)
+    row = kit.load(kit.pointer(ROWS), kit.chunk << 3, I64, 8)
+    x = kit.at(kit.pointer(X), (row * numbers) << 2)
+    y = kit.at(kit.pointer(Y), (kit.chunk * numbers) << 2)
+    chains = kit.var(kit.const(lanes(F32), 0.0))
+    with kit.loop(0, numbers, LANES) as at:
+        here = kit.load(x, at << 2, lanes(F32), 4)
+        chains.set(kit.fma(here, here, chains.get()))
+    total = chains.get().tree(Value.__add__)
+    mean = total / numbers.trunc(I32).to_float()
+    r = (kit.const(F32, 1.0) / kit.root(mean + number_as_float(kit, EPSILON))).splat()
+    with kit.loop(0, numbers, LANES) as at:
+        scaled = kit.load(x, at << 2, lanes(F32), 4) * r
+        kit.store(scaled * kit.load(kit.pointer(WEIGHT), at << 2, lanes(F32), 4), y, at << 2, 4)
+    _quantise_row(kit, y, kit.chunk, numbers)
+    kit.finish()
+
+
+def gate(module: object, name: str, _: Recipe) -> None:
+    """y = (g / (1 + e^-g))·u for the halves g and u of a row of X."""
+    kit = Kernel(module, name)
+    numbers = kit.number(LENGTH)
+    x = kit.at(kit.pointer(X), (kit.chunk * numbers) << 3)
+    y = kit.at(kit.pointer(Y), (kit.chunk * numbers) << 2)
+    with kit.loop(0, numbers, LANES) as at:
+        g = kit.load(x, at << 2, lanes(F32), 4)
+        u = kit.load(x, (at + numbers) << 2, lanes(F32), 4)
+        minus = (g.bits(lanes(I32)) ^ 0x80000000).bits(lanes(F32))
+        kit.store((g / (exp(kit, minus) + 1.0)) * u, y, at << 2, 4)
+    _quantise_row(kit, y, kit.chunk, numbers)
+    kit.finish()
+
+
+def rotate(module: object, name: str, recipe: Recipe) -> None:
+    """Turns each pair (2i, 2i+1) of queries and keys by its angle, then files key and value in the token's page."""
+    kit = Kernel(module, name)
+    head, half = recipe.head_dim, recipe.head_dim // 2
+    row = kit.at(kit.pointer(QKV), (kit.chunk * kit.number(STRIDE)) << 2)
+    position = kit.load(kit.pointer(POSITIONS), kit.chunk << 3, I64, 8)
+    cosines, sines = (kit.at(kit.pointer(slot), (position * half) << 2) for slot in (COSINES, SINES))
+    queries, keys = kit.number(QUERY_HEADS), kit.number(KEY_HEADS)
+    twice = [i // 2 for i in range(LANES)]
+    swapped = [i ^ 1 for i in range(LANES)]
+    signs = kit.const(lanes(I32), 0)
+    for i in range(0, LANES, 2):
+        index = kit.const(I32, i)
+        signs = Value(kit, kit.builder.insert_element(signs.raw, kit.const(I32, 0x80000000).raw, index.raw))
+    with kit.loop(0, queries + keys) as which, kit.loop(0, head, LANES) as at:
+        c = kit.load(cosines, at << 1, lanes(F32, LANES // 2), 4).shuffle(twice)
+        s = kit.load(sines, at << 1, lanes(F32, LANES // 2), 4).shuffle(twice)
+        place = (which * head + at) << 2
+        pairs = kit.load(row, place, lanes(F32), 4)
+        turned = pairs.shuffle(swapped) * (s.bits(lanes(I32)) ^ signs).bits(lanes(F32))
+        kit.store(kit.fma(pairs, c, turned), row, place, 4)
+    _file(kit, recipe, row, position)
+    kit.finish()
+
+
+def _file(kit: Kernel, recipe: Recipe, row: Value, position: Value) -> None:
+    """Key into [head][number][position], value into [head][position][number] of the page."""
+    head, page = recipe.head_dim, recipe.page
+    queries, keys = kit.number(QUERY_HEADS), kit.number(KEY_HEADS)
+    at = page_address(kit, kit.chunk, position / page)
+    slot = position % page
+    key, value = kit.at(at, kit.number(KEYS)), kit.at(at, kit.number(VALUES))
+    with kit.loop(0, keys * head) as i:
+        kit.store(kit.load(row, (queries * head + i) << 2, F32, 4), key, (i * page + slot) << 2, 4)
+    with kit.loop(0, keys) as which, kit.loop(0, head, LANES) as i:
+        here = kit.load(row, ((queries + keys + which) * head + i) << 2, lanes(F32), 4)
+        kit.store(here, value, ((which * page + slot) * head + i) << 2, 4)
+
+
+def page_address(kit: Kernel, token: Value, index: Value) -> Value:
+    """Address of the token's page number `index`; TABLES holds one address of a table of addresses per token."""
+    table = kit.load(kit.pointer(TABLES), token << 3, I64, 8)
+    entry = Value(kit, kit.builder.inttoptr(table.raw, PTR))
+    return Value(kit, kit.builder.inttoptr(kit.load(entry, index << 3, I64, 8).raw, PTR))
+
+
+ROWWISE: Final[dict[str, Callable[[object, str, Recipe], None]]] = {
+    "quantise": quantise,
+    "norm": norm,
+    "gate": gate,
+    "rotate": rotate,
+}

@@ -1,0 +1,114 @@
+"""One run in flight: which ids it knows, how far it has been computed, and what it does with each row of logits."""
+
+import queue
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.engines.base import Step
+from steelyard.engines.canonical.program import Floats
+from steelyard.engines.sampling import Draw
+from steelyard.protocol.errors import Refused, SteelyardError
+from steelyard.protocol.hashing import ZERO32, sha256
+
+
+def leaf(state: bytes, logit: float) -> bytes:
+    """Rule P2, without a mask: SHA-256(final-norm output ‖ raw logit ‖ zeros), binary32 little-endian."""
+    return sha256(state, struct.pack("<f", logit), ZERO32)
+
+
+def evidence(state: Floats) -> bytes:
+    """A final-norm output as bytes; any NaN as 0x7FC00000."""
+    if np.isnan(state).any():
+        state = np.where(np.isnan(state), np.float32(np.nan), state)
+    return state.astype("<f4").tobytes()
+
+
+class Sink(Protocol):
+    """What a run does with its results."""
+
+    def row(self, run: "InFlight", position: int, pick: int, state: Floats, logits: Floats) -> bool:
+        """The rule picks `pick` for index `position`. May append to `run.ids`. True when the run is over."""
+        ...
+
+    def fail(self, error: SteelyardError) -> None:
+        """The run ends with this error."""
+        ...
+
+
+@dataclass(eq=False)
+class InFlight:
+    """Invariant: keys and values of ids[:filled] are in the pages; rows from `first_wanted` on get logits."""
+
+    ids: list[int]
+    first_wanted: int
+    """Least position whose pick is wanted; the row before it is computed with logits."""
+    draw: Draw
+    most: int
+    """Positions for which pages are reserved."""
+    sink: Sink
+    filled: int = 0
+    pages: list[NDArray[np.uint8]] = field(default_factory=list)
+    table: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    cancelled: bool = False
+
+
+class Generating:
+    """Sink of `generate`: checks the delivered prefix, then hands out steps."""
+
+    def __init__(self, prompt: Sequence[int], most: int, ends: frozenset[int]) -> None:
+        self._prompt, self._left, self._ends = prompt, most, ends
+        self.steps: queue.SimpleQueue[Step | SteelyardError | None] = queue.SimpleQueue()
+        """Steps, then None or an error. The first item is None if a prefix was checked and is right."""
+
+    def row(self, run: InFlight, position: int, pick: int, state: Floats, logits: Floats) -> bool:
+        if position < len(self._prompt):
+            if pick == self._prompt[position]:
+                return False
+            told = f"id {self._prompt[position]} at {position} is not this model's"
+            self.steps.put(Refused("order.prefix-mismatch", told))
+            return True
+        self.steps.put(Step(pick, leaf(evidence(state), float(logits[pick]))))
+        self._left -= 1
+        if pick in self._ends or self._left == 0:
+            self.steps.put(None)
+            return True
+        run.ids.append(pick)
+        return False
+
+    def fail(self, error: SteelyardError) -> None:
+        self.steps.put(error)
+
+
+class Replaying:
+    """Sink of `replay`: what the rule picks and the evidence for what was answered."""
+
+    def __init__(self, prompt: Sequence[int], answer: Sequence[int]) -> None:
+        self._prompt, self._answer = prompt, answer
+        self.expected: list[int] = []
+        self.leaves: list[bytes] = []
+        self.states: list[bytes] = []
+        self.mismatch: int | None = None
+        self.over: queue.SimpleQueue[SteelyardError | None] = queue.SimpleQueue()
+
+    def row(self, _: InFlight, position: int, pick: int, state: Floats, logits: Floats) -> bool:
+        index = position - len(self._prompt)
+        if index < 0:
+            if self.mismatch is None and pick != self._prompt[position]:
+                self.mismatch = position
+        else:
+            found = evidence(state)
+            self.expected.append(pick)
+            self.leaves.append(leaf(found, float(logits[self._answer[index]])))
+            self.states.append(found)
+        if position + 1 < len(self._prompt) + len(self._answer):
+            return False
+        self.over.put(None)
+        return True
+
+    def fail(self, error: SteelyardError) -> None:
+        self.over.put(error)
