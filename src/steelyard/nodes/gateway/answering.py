@@ -27,6 +27,10 @@ from steelyard.wire.answers import Finish
 CLIENTS_OWN: Final = frozenset({"order.context-too-long", "order.unit-out-of-range", "order.parameter"})
 """Refusals of a provider that say something of the request: told to the client as they are."""
 
+STALE: Final = frozenset({"order.jury-epoch", "order.deadline", "order.offer", "channel.unknown", "channel.expired"})
+"""Refusals that say that we look at an old chain or an old offer: look again, then try once more."""
+MOST_TRIES: Final = 6  # providers per look at the market: a client waits for each
+
 Tell = Callable[[str], None]
 
 
@@ -56,6 +60,9 @@ class Answering:
     words: Words = field(init=False)
     most: int = 0
     """Units that the whole answer may have; fixed by the first offer that delivers."""
+    failures: list[tuple[Listed, SteelyardError]] = field(default_factory=list)
+    begun: Listed | None = None
+    """Who delivered the first unit, and failed after it."""
     purchase: Purchase | None = None
     provider: Address | None = None
     """Who served last."""
@@ -65,23 +72,33 @@ class Answering:
 
     async def run(self, candidates: Sequence[Listed]) -> Answered:
         """Tries the candidates in turn. Raises what the client should be told when none is left."""
-        failures: list[tuple[Listed, SteelyardError]] = []
-        begun: Listed | None = None
+        bought = await self._through(candidates)
+        if bought is None and not self.left and any(error.rule in STALE for _, error in self.failures):
+            await self.desk.book.refresh()
+            bought = await self._through(self.desk.candidates(self.wish.need))
+        if bought is None:
+            raise self._failure()
+        return self._answered(bought)
+
+    async def _through(self, candidates: Sequence[Listed]) -> Bought | None:
+        tried = 0
         for listed in candidates:
-            if self.left and (failures or not self.worked):
+            if tried == MOST_TRIES or (self.left and (self.failures or not self.worked)):
                 break
-            if begun is not None and not _continues(begun, listed):
+            if self.begun is not None and not _continues(self.begun, listed):
                 continue
+            tried += 1
             try:
                 seat = await self.desk.till.take(listed, self._highest(listed), self.buyer)
             except SteelyardError as error:
-                failures.append((listed, error))
+                self.failures.append((listed, error))
                 continue
-            bought = await self._buy(listed, seat, failures)
+            bought = await self._buy(listed, seat)
             if bought is not None:
-                return self._answered(bought)
-            begun = listed if self.words.ids and begun is None else begun
-        raise self._failure(failures)
+                return bought
+            if self.begun is None and self.words.ids:
+                self.begun = listed
+        return None
 
     def leave(self) -> None:
         """The client is gone: no more units than it has (rule P5); what was bought is still settled."""
@@ -100,7 +117,7 @@ class Answering:
     def _highest(self, listed: Listed) -> int:
         return price(listed.offer, len(self.wish.prompt) + len(self._kept()), self._units(listed))
 
-    async def _buy(self, listed: Listed, seat: Seat, failures: list[tuple[Listed, SteelyardError]]) -> Bought | None:
+    async def _buy(self, listed: Listed, seat: Seat) -> Bought | None:
         """One purchase from order to receipt; a provider's failure is noted and None. Our own failures are raised."""
         desk = self.desk
         bought: Bought | None = None
@@ -116,7 +133,7 @@ class Answering:
                 assert bought is not None
                 await desk.records.delivered(bought, now=desk.clock())
             else:
-                failures.append((listed, error))
+                self.failures.append((listed, error))
                 await desk.fail(placed, error)
         finally:
             if bought is None:
@@ -174,8 +191,9 @@ class Answering:
         finish: Finish = "length" if bought.finish == "length" and self.words.stopped_at is None else "stop"
         return Answered(finish, bought)
 
-    def _failure(self, failures: Sequence[tuple[Listed, SteelyardError]]) -> SteelyardError:
+    def _failure(self) -> SteelyardError:
         """What the client is told when nobody could serve."""
+        failures = self.failures
         errors = [error for _, error in failures]
         if not errors:
             return Unavailable("provider.none", "the answer could not be continued by another canonical offer")

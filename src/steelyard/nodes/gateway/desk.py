@@ -80,9 +80,8 @@ class Desk:
         spent = 0
         try:
             ticket = await self.drawing.decide(bought, audit_rate)
-            await self.till.pay(seat.tab, bought)
             spent = int(bought.price)
-            await self.till.send(seat.tab)
+            await self.till.pay(seat.tab, bought)
         finally:
             self.till.give_back(seat, spent)
         await self.drawing.bring(bought, ticket)

@@ -42,7 +42,6 @@ async def _settle(desk: Desk, bought: Bought, audit_rate: float) -> None:
     tab = desk.till.tab_of(bought)
     await desk.till.meet(tab)
     await desk.till.pay(tab, bought)
-    await desk.till.send(tab)
     await desk.drawing.bring(bought, ticket)
 
 

@@ -70,8 +70,10 @@ class Seat:
     """Micro-tokens."""
 
     def voucher(self) -> Signed | None:
-        """The voucher that rides on the order: the latest, if the provider has not confirmed it."""
-        return self.tab.signed if self.tab.acknowledged < self.tab.count else None
+        """The voucher that rides on the order: the latest, if the provider has not confirmed it and it is not on its
+        way."""
+        late = self.tab.acknowledged < self.tab.count and not self.tab.lock.locked()
+        return self.tab.signed if late else None
 
 
 class Till:
@@ -224,45 +226,54 @@ class Till:
 
     # -- after a receipt -------------------------------------------------------------------------------------------
 
-    async def pay(self, tab: Tab, bought: Bought) -> Voucher:
-        """Signs and journals the next voucher. Raises Refused("journal.state") if this receipt is paid already."""
+    async def pay(self, tab: Tab, bought: Bought) -> None:
+        """Signs, journals and sends the next voucher; one at a time, so that each pays one receipt more than the one
+        before. If it does not arrive it rides on the next order.
+
+        Raises Refused("journal.state") if this receipt is paid already."""
         async with tab.lock:
-            tree = replace(tab.tree, frontier=list(tab.tree.frontier))
-            tree.append(merkle.leaf_hash(bought.digest))
-            voucher = Voucher(
-                version=Voucher.VERSION,
-                channel=tab.channel,
-                offer=tab.offer,
-                amount=tab.amount + bought.price,
-                count=tab.count + 1,
-                receipts_root=tree.root(),
-            )
-            signed = sign_record(voucher, self.session.sign(voucher.digest(self.domain)))
-            await self.journal.commit(
-                Document("voucher", tab.key, "", msgspec.json.encode(VoucherBody(tab.provider, tab.url, signed))),
-                replace(self._paid(tab, voucher.count, bought.digest), expect=ABSENT),
-                Document("paid-receipt", bought.digest, "", tab.key + voucher.count.to_bytes(8, "big"), ABSENT),
-                self.records.settled(bought.placed.digest),
-            )
-            tab.amount, tab.count, tab.tree, tab.signed = voucher.amount, voucher.count, tree, signed
-        return voucher
+            await self._sign(tab, bought)
+            await self._send(tab)
 
-    def _paid(self, tab: Tab, count: int, receipt: bytes) -> Document:
-        return Document("paid", tab.key + count.to_bytes(8, "big"), tab.key.hex(), receipt)
+    async def send(self, tab: Tab) -> None:
+        """Sends the latest voucher again."""
+        async with tab.lock:
+            await self._send(tab)
 
-    async def send(self, tab: Tab) -> bool:
-        """Sends the latest voucher. If that fails it rides on the next order."""
+    async def _sign(self, tab: Tab, bought: Bought) -> None:
+        tree = replace(tab.tree, frontier=list(tab.tree.frontier))
+        tree.append(merkle.leaf_hash(bought.digest))
+        voucher = Voucher(
+            version=Voucher.VERSION,
+            channel=tab.channel,
+            offer=tab.offer,
+            amount=tab.amount + bought.price,
+            count=tab.count + 1,
+            receipts_root=tree.root(),
+        )
+        signed = sign_record(voucher, self.session.sign(voucher.digest(self.domain)))
+        await self.journal.commit(
+            Document("voucher", tab.key, "", msgspec.json.encode(VoucherBody(tab.provider, tab.url, signed))),
+            replace(self._paid(tab, voucher.count, bought.digest), expect=ABSENT),
+            Document("paid-receipt", bought.digest, "", tab.key + voucher.count.to_bytes(8, "big"), ABSENT),
+            self.records.settled(bought.placed.digest),
+        )
+        tab.amount, tab.count, tab.tree, tab.signed = voucher.amount, voucher.count, tree, signed
+
+    async def _send(self, tab: Tab) -> None:
         signed, count = tab.signed, tab.count
         if signed is None or tab.acknowledged >= count:
-            return True
+            return
         try:
             await self.peers.post(tab.url, "vouchers", signed, Done)
         except SteelyardError as error:
-            if error.rule != "voucher.stale":  # else a later one was there first
+            if error.rule != "voucher.stale":  # else it rode on an order
                 log.warning("voucher %d to %s: %s", count, tab.provider, error)
-                return False
-        tab.acknowledged = max(tab.acknowledged, count)
-        return True
+                return
+        tab.acknowledged = count
+
+    def _paid(self, tab: Tab, count: int, receipt: bytes) -> Document:
+        return Document("paid", tab.key + count.to_bytes(8, "big"), tab.key.hex(), receipt)
 
     # -- looking back ----------------------------------------------------------------------------------------------
 
