@@ -19,7 +19,7 @@ from steelyard.chain.rpc import RpcChain
 from steelyard.devnet.anvil import BLOCK_SECONDS, DEPLOYER, Anvil
 from steelyard.devnet.liars import LIARS
 from steelyard.devnet.processes import Processes, free_port
-from steelyard.engines import catalog
+from steelyard.engines import catalog, store
 from steelyard.engines.base import Card
 from steelyard.market.onchain import OnchainLedger
 from steelyard.protocol.errors import Unavailable
@@ -48,11 +48,17 @@ class Wares:
     engine: str
     cheap: str
     """What the lower-bits liar runs instead."""
+    models: tuple[str, ...] = ()
+    """Names in the store that have to be pulled."""
     terms: str = "Apache-2.0"
 
 
 ALPHABET = Wares("alphabet", "alphabet?lie_from=3")
-SMOLLM2 = Wares("canonical:smollm2-135m-instruct-q4_1?threads=1", "canonical:smollm2-135m-instruct-q4_0?threads=1")
+SMOLLM2 = Wares(
+    "canonical:smollm2-135m-instruct-q4_1?threads=1",
+    "canonical:smollm2-135m-instruct-q4_0?threads=1",
+    ("smollm2-135m-instruct-q4_1", "smollm2-135m-instruct-q4_0"),
+)
 
 
 @dataclass
@@ -184,6 +190,9 @@ def up(
 
 
 def _up(build: _Builder, market_sellers: list[Seller], auditors: int, port: int) -> Market:
+    for name in build.wares.models:
+        build.tell(f"pulling {name}")
+        store.pull(name)
     build.tell("loading the model")
     engine, _ = catalog.load(build.wares.engine)
     card = engine.card

@@ -44,8 +44,8 @@ class Pool:
         self._state[COUNTERS : COUNTERS + 2 * LINE * len(code)] = 0
         self._state[CODE], self._state[COUNT] = address(code), len(code)
         self._state[GATE] = 1
-        if self._helpers:
-            self._work.release(len(self._helpers))
+        for _ in self._helpers:
+            self._work.release()
         if self._enter(self._scratch[0], 0) == BAD_FLOATS:
             raise Refused("engine.flush-to-zero", "subnormal numbers or rounding to nearest even are switched off here")
 
@@ -63,6 +63,7 @@ class Pool:
     def close(self) -> None:
         """Ends the helpers. Not while `run` is running."""
         self._closed = True
-        self._work.release(len(self._helpers))
+        for _ in self._helpers:
+            self._work.release()
         for helper in self._helpers:
             helper.join()
