@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from world import NOBODY, UNITS, Mutant, Terms, World, key
+from sources import Mutant
+from world import NOBODY, UNITS, Terms, World, key
 
 from steelyard.protocol import roots
 from steelyard.protocol.price import price

@@ -8,7 +8,8 @@ import pytest
 from desk import SALT, Desk, packed
 from ledger import BONDS, ESCROW, ORDERS, PAID, PLACED, RULINGS, WAITING, Ledger, No
 from odd_tokens import SPEAKING
-from world import DEAD, NOBODY, Mutant, Reverted, Terms, key
+from sources import Mutant
+from world import DEAD, NOBODY, Reverted, Terms, key
 
 from steelyard.protocol import roots
 from steelyard.protocol.price import price
@@ -45,8 +46,8 @@ class Town(Desk):
 class Moves:
     """Every move, made in the contracts and in the ledger; both must agree on what happens and on why not."""
 
-    def __init__(self, mutant: Mutant | None = None) -> None:
-        self.town = Town(mutant)
+    def __init__(self, mutant: Mutant | None = None, town: Town | None = None) -> None:
+        self.town = town or Town(mutant)
         self.ledger = Ledger(SHORT, AUTHOR.address, 500, self.town.now)
         for who in PEOPLE:
             self.ledger.wallet[who.address] = PURSE

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from odd_tokens import SILENT, SPEAKING
-from world import DAY, DEAD, NOBODY, UNITS, Mutant, Reverted, Terms, World, key
+from sources import Mutant
+from world import DAY, DEAD, NOBODY, UNITS, Reverted, Terms, World, key
 
 from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import Domain

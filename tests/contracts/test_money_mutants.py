@@ -7,7 +7,8 @@ on the contracts as they are and must fail on every mutant.
 import pytest
 from ledger import BONDS, ESCROW, ORDERS
 from moves import AUTHOR, NAMES, Moves
-from world import DEAD, Mutant, Reverted
+from sources import Mutant
+from world import DEAD, Reverted
 
 AMY, BOB, PAT, PIA, WAT = range(5)
 
@@ -36,7 +37,8 @@ def story(moves: Moves) -> None:
         ("request_withdrawal", PAT, 2_000), ("withdraw", PAT), ("turn", 60), ("withdraw", PAT), ("withdraw", PAT),
         ("request_withdrawal", PIA, 1_000), ("slash", PIA, 401, 100, [100, 55, 44]), ("slash", PIA, 2_000, 0, [100]),
         ("turn", 60), ("withdraw", PIA), ("release", PIA, 800), ("withdraw", PIA),
-        ("deposit", PIA, 77), ("slash", PIA, 10_000, 0, [333, 334, 335]), ("slash", PIA, 11, 0, [5]), ("slash", PAT, 10, 0, [6]),
+        ("deposit", PIA, 77), ("slash", PIA, 10_000, 0, [333, 334, 335]), ("slash", PIA, 11, 0, [5]),
+        ("slash", PAT, 10, 0, [6]),
         ("slash", WAT, 401, 0, [0, 200]), ("slash", WAT, 50, 0, []), ("expel", BOB), ("expel", WAT), ("leave", BOB),
         ("deposit", PIA, 2_000), ("request_withdrawal", PIA, 2_000), ("slash", PIA, 500, 0, []),
         ("place", AMY, 9), ("place", BOB, 0), ("place", AMY, 3),
@@ -59,6 +61,13 @@ def test_the_story_holds_on_the_contracts_as_they_are():
     story(moves)
     assert len(moves.ledger.claims) == 9
     assert moves.ledger.wallet[DEAD] > 0
+
+
+@pytest.mark.slow
+def test_the_story_holds_on_anvil_too():
+    from on_anvil import AnvilTown
+
+    story(Moves(town=AnvilTown()))
 
 
 MUTANTS = {

@@ -1,21 +1,16 @@
 """A world for tests of contracts: all of them in pyrevm, keys that sign, a clock that turns.
 
-`compiled` caches per source text, so a mutant (`Mutant("Bonds", old, new)`) costs one more compilation. Nothing here
-reads a clock or draws a number.
+Nothing here reads a clock or draws a number. `on_anvil.py` runs the same world on a real chain.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pyrevm
 from eth_abi import decode, encode
-from vyper.compiler import compile_from_file_input
-from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
-from vyper.compiler.settings import OptimizationLevel, Settings
+from sources import Artifact, Mutant, compiled, compiled_source
 
 from steelyard.protocol.eip712 import Domain, Record
 from steelyard.protocol.hashing import keccak256
@@ -23,7 +18,6 @@ from steelyard.protocol.keys import Key, checksum
 from steelyard.protocol.records import ChannelGrant, Level, Offer, Voucher
 from steelyard.protocol.units import Address
 
-SOURCES = Path(__file__).parents[2] / "contracts"
 DEAD = checksum("0x" + "0" * 36 + "dEaD")
 NOBODY = checksum("0x" + "0" * 40)
 UNITS = 10**6
@@ -33,58 +27,8 @@ START = 1_800_000_000
 """The first block's timestamp, Unix seconds."""
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """A contract with one piece of its source replaced: what must not go unnoticed."""
-
-    contract: str
-    """File name without `.vy`."""
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A compiled contract."""
-
-    abi: tuple[dict[str, Any], ...]
-    bytecode: bytes
-    runtime: bytes
-
-
 class Reverted(Exception):
     """A call was refused. str() is the rule's name, or `` if the contract gave none."""
-
-
-@cache
-def _compiled(name: str, old: str, new: str, module: str) -> Artifact:
-    bundle = _Mutating([SOURCES], module, old, new) if old else FilesystemInputBundle([SOURCES])
-    return _artifact(bundle.load_file(SOURCES / f"{name}.vy"), bundle)
-
-
-class _Mutating(FilesystemInputBundle):
-    """Reads the sources, one of them with a piece replaced."""
-
-    def __init__(self, paths: list[Path], name: str, old: str, new: str) -> None:
-        super().__init__(paths)
-        self._mutation = (name, old, new)
-
-    def _load_from_path(self, resolved_path: Any, path: Any) -> Any:
-        found = super()._load_from_path(resolved_path, path)
-        name, old, new = self._mutation
-        if Path(resolved_path) != SOURCES / f"{name}.vy":
-            return found
-        assert found.contents.count(old) >= 1, f"the mutant of {name} mutates nothing: {old!r}"
-        return replace(found, contents=found.contents.replace(old, new))
-
-
-def compiled(name: str, mutant: Mutant | None = None) -> Artifact:
-    """The contract `name`, of the mutant's source if it (or a module that it imports) is the mutant's."""
-    if mutant is None or not (
-        mutant.contract == name or f"import {mutant.contract}" in (SOURCES / f"{name}.vy").read_text()
-    ):
-        return _compiled(name, "", "", "")
-    return _compiled(name, mutant.old, mutant.new, mutant.contract)
 
 
 def _abi_type(entry: dict[str, Any]) -> str:
@@ -204,7 +148,9 @@ class World:
         self.now, self.block, self.gas = START, 1, 0
         self.events: list[Event] = []
         self.contracts: dict[str, Contract] = {}
-        self.evm = pyrevm.EVM(spec_id="PRAGUE")
+        self.deployed: dict[str, int] = {}
+        """Contract -> gas to deploy it."""
+        self.evm = self.machine()
         self.turn(0)
         self.deployer, self.rulings = key("deployer"), key("rulings")
         self._deploy(token)
@@ -254,7 +200,7 @@ class World:
             address = checksum(self.evm.deploy(self.deployer.address, data))
         except RuntimeError as error:
             raise Reverted(_reason(str(error))) from error
-        self.gas = self.evm.result.gas_used
+        self.deployed[name] = self.evm.result.gas_used
         contract = Contract(self, name, address, artifact)
         self.contracts[address] = contract
         return contract
@@ -263,12 +209,20 @@ class World:
         """Turns the clock and makes a block."""
         self.now += seconds
         self.block += 1
+        self.set_clock()
+
+    def machine(self) -> Any:
+        """What runs the contracts."""
+        return pyrevm.EVM(spec_id="PRAGUE")
+
+    def set_clock(self) -> None:
+        """Tells the machine the time."""
         self.evm.set_block_env(pyrevm.BlockEnv(number=self.block, timestamp=self.now))
 
     def call(self, sender: str, to: str, data: bytes, asks: bool = False) -> bytes:
         """One transaction, or a question. `gas` and `events` are those of the last transaction."""
         try:
-            out: bytes = bytes(self.evm.message_call(sender, to, calldata=data))
+            out: bytes = bytes(self.evm.message_call(sender, to, calldata=data, is_static=asks))
         except RuntimeError as error:
             raise Reverted(_reason(str(error))) from error
         self.evm.reset_transient_storage()
@@ -370,24 +324,6 @@ class World:
         pairs = b"".join(encode(["address", "uint256"], [who.address, amount]) for who, amount in allocations)
         expiry = self.now + 10 * DAY
         return ChannelGrant(1, owner.address, session.address, deposit, expiry, deposit, keccak256(pairs), b"\x44" * 32)
-
-
-@cache
-def compiled_source(source: str) -> Artifact:
-    """A contract of a test's own, which may import our modules."""
-    bundle = FilesystemInputBundle([SOURCES])
-    path = SOURCES / "test.vy"
-    return _artifact(FileInput(-1, path, path, source), bundle)
-
-
-def _artifact(source: Any, bundle: FilesystemInputBundle) -> Artifact:
-    # mutants are compiled once each: without the optimiser, which takes most of the compiler's time
-    mutant = isinstance(bundle, _Mutating)
-    settings = Settings(optimize=OptimizationLevel.NONE if mutant else OptimizationLevel.GAS)
-    formats = ["abi", "bytecode", "bytecode_runtime"]
-    out = compile_from_file_input(source, input_bundle=bundle, output_formats=formats, settings=settings)
-    code, runtime = (bytes.fromhex(out[key][2:]) for key in ("bytecode", "bytecode_runtime"))
-    return Artifact(tuple(out["abi"]), code, runtime)
 
 
 def _reason(error: str) -> str:

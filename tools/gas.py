@@ -1,0 +1,166 @@
+"""Writes bench/gas.json: gas by named action on anvil, and the contracts' sizes. `--check` compares.
+
+Gas is that of one transaction as a Prague chain counts it: 21,000 and calldata included, refunds taken off. `first` means
+that storage is written for the first time, `again` that it was not zero before.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SNAPSHOT = ROOT / "bench" / "gas.json"
+CONTRACTS = ("Token", "Bonds", "Registry", "Escrow", "Orders", "Rulings")
+
+sys.path.insert(0, str(ROOT / "tests" / "contracts"))
+
+from desk import ANN, ANSWER, AUTHOR, EVE, PAUL, PROMPT, packed  # noqa: E402
+from on_anvil import AnvilDesk, AnvilWorld  # noqa: E402
+from sources import compiled  # noqa: E402
+from world import NOBODY, UNITS, key  # noqa: E402
+
+SESSION, RIVAL, WATCHER = key("session"), key("rival"), key("watcher")
+
+
+def deployment() -> dict[str, int]:
+    """Gas to deploy each contract whose constructor a bare world calls."""
+    world = AnvilWorld()
+    return dict(world.deployed)
+
+
+def of_token(gas: dict[str, int]) -> None:
+    """Transfers."""
+    world = AnvilWorld()
+    world.rich(ANN)
+    world.token.transfer(EVE.address, 5, by=ANN)
+    gas["token.transfer first"] = world.gas
+    world.token.transfer(EVE.address, 5, by=ANN)
+    gas["token.transfer again"] = world.gas
+
+
+def of_bonds(gas: dict[str, int]) -> None:
+    """A bond's way in and out."""
+    world = AnvilWorld()
+    world.rich(PAUL)
+    world.bonds.deposit(100, by=PAUL)
+    gas["bonds.deposit first"] = world.gas
+    world.bonds.deposit(100, by=PAUL)
+    gas["bonds.deposit again"] = world.gas
+    world.bonds.reserve(PAUL.address, 50, by=world.rulings)
+    gas["bonds.reserve"] = world.gas
+    payouts = [(key(f"juror {i}").address, 1) for i in range(5)]
+    world.bonds.slash(PAUL.address, 50, 50, payouts, by=world.rulings)
+    gas["bonds.slash to 5 payees"] = world.gas
+    world.bonds.request_withdrawal(10, by=PAUL)
+    gas["bonds.request_withdrawal"] = world.gas
+    world.turn(world.terms.withdrawal_delay)
+    world.bonds.withdraw(by=PAUL)
+    gas["bonds.withdraw"] = world.gas
+
+
+def of_registry(gas: dict[str, int]) -> None:
+    """Registrations, and a draw from a full pool."""
+    world = AnvilWorld()
+    world.model(AUTHOR)
+    gas["registry.register_model"] = world.gas
+    world.registry.register_provider("http://127.0.0.1:8000", by=PAUL)
+    gas["registry.register_provider"] = world.gas
+    for i in range(64):
+        world.bonded(key(f"auditor {i}"), UNITS)
+        world.registry.join(b"\x01" * 32, "http://127.0.0.1:8000", UNITS, by=key(f"auditor {i}"))
+        gas.setdefault("registry.join first of 64", world.gas)
+    gas["registry.join last of 64"] = world.gas
+    world.turn(world.terms.epoch_seconds)
+    epoch = world.registry.epoch()
+    for seats in (3, 15):
+        data = world.registry.calldata("draw", (epoch, b"\x01" * 32, seats, []))
+        world.call(EVE.address, world.registry.address, data)
+        gas[f"registry.draw {seats} of 64, in a transaction"] = world.gas
+    world.registry.leave(by=key("auditor 0"))
+    gas["registry.leave"] = world.gas
+
+
+def of_escrow(gas: dict[str, int]) -> None:
+    """A channel from opening to refund."""
+    desk = AnvilDesk()
+    desk.bonded(RIVAL, 1_000 * UNITS)
+    channel = desk.open(ANN, SESSION, 100 * UNITS, [(PAUL, 30 * UNITS), (RIVAL, 30 * UNITS)])
+    gas["escrow.open for 2 providers"] = desk.gas
+    shares = [(PAUL, UNITS)]
+    grant = desk.grant(ANN, SESSION, UNITS, shares)
+    signature = ANN.sign(grant.digest(desk.domain))
+    desk.escrow.open_for(grant, [(PAUL.address, UNITS)], signature, by=EVE)
+    gas["escrow.open_for 1 provider"] = desk.gas
+    desk.escrow.top_up(channel, UNITS, by=ANN)
+    gas["escrow.top_up"] = desk.gas
+    desk.escrow.allocate(channel, PAUL.address, UNITS, by=ANN)
+    gas["escrow.allocate"] = desk.gas
+    first = desk.claim(SESSION, PAUL, desk.sold, desk.voucher(channel, desk.sold, UNITS, 2))
+    gas["escrow.claim first"] = desk.gas
+    second = desk.claim(SESSION, PAUL, desk.sold, desk.voucher(channel, desk.sold, 2 * UNITS, 9))
+    gas["escrow.claim again"] = desk.gas
+    desk.escrow.hold(second, by=desk.rulings)
+    gas["escrow.hold"] = desk.gas
+    desk.escrow.unhold(second, by=desk.rulings)
+    gas["escrow.unhold"] = desk.gas
+    desk.bonded(WATCHER, UNITS)
+    desk.registry.join(b"\x01" * 32, "http://127.0.0.1:8000", UNITS, by=WATCHER)
+    desk.turn(1_200)
+    desk.escrow.pay(first, by=EVE)
+    gas["escrow.pay first"] = desk.gas
+    desk.escrow.pay(second, by=EVE)
+    gas["escrow.pay again"] = desk.gas
+    desk.escrow.share_pool(by=EVE)
+    gas["escrow.share_pool to 1 auditor"] = desk.gas
+    desk.escrow.collect(by=PAUL)
+    gas["escrow.collect"] = desk.gas
+    desk.escrow.request_close(channel, by=ANN)
+    gas["escrow.request_close"] = desk.gas
+    desk.turn(1_200)
+    desk.escrow.refund(channel, by=EVE)
+    gas["escrow.refund"] = desk.gas
+
+
+def of_orders(gas: dict[str, int]) -> None:
+    """Orders that contracts place."""
+    desk = AnvilDesk()
+    order, late = desk.order(), desk.order(seed=2)
+    desk.place(order)
+    gas[f"orders.place {len(PROMPT)} units"] = desk.gas
+    desk.place(late)
+    desk.deliver(order)
+    gas[f"orders.deliver {len(ANSWER)} units"] = desk.gas
+    long = tuple(range(1_000))
+    order = desk.order(prompt=long, max_units=500, max_price=10**6)
+    desk.orders.place(desk.sold, order, packed(long), NOBODY, by=ANN)
+    gas["orders.place 1,000 units"] = desk.gas
+    desk.deliver(order, answer=tuple(range(500)))
+    gas["orders.deliver 500 units"] = desk.gas
+    desk.turn(601)
+    desk.orders.refund(late.digest(desk.domain), by=EVE)
+    gas["orders.refund"] = desk.gas
+
+
+def measure() -> dict[str, dict[str, int]]:
+    """The whole snapshot."""
+    gas: dict[str, int] = {}
+    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders):
+        part(gas)
+    sizes = {name: len(compiled(name).runtime) for name in CONTRACTS}
+    return {"runtime bytes, at most 24,576": sizes, "gas to deploy": deployment(), "gas": gas}
+
+
+def main() -> int:
+    """Writes, or with --check compares."""
+    found = json.dumps(measure(), indent=1) + "\n"
+    if "--check" not in sys.argv:
+        SNAPSHOT.write_text(found)
+        return 0
+    if SNAPSHOT.read_text() == found:
+        return 0
+    print("bench/gas.json is stale: run tools/gas.py and look at the difference")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
