@@ -51,7 +51,14 @@ def _check(record: str, name: str, solidity: str, value: object) -> None:
         if not isinstance(value, str) or checksum(value) != value:
             raise Malformed("record.address", f"{where} is not a checksummed address")
     elif not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << bits_of(solidity):
-        raise Malformed("record.range", f"{where} is not a {solidity}: {value!r:.80}")
+        raise Malformed("record.range", f"{where} is not a {solidity}: {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """A peer's value for an error: short whatever it is (Python refuses to print integers of 4,300 digits)."""
+    if isinstance(value, str):
+        return repr(value[:80])
+    return repr(value) if isinstance(value, int) and value.bit_length() <= 256 else type(value).__name__
 
 
 def _word(solidity: str, value: Any) -> bytes:
@@ -138,7 +145,7 @@ def _read(where: str, kind: str, value: object) -> object:
     wide = kind.startswith("uint") and bits_of(kind) > 32
     if wide and isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,38}", value):
         return int(value)
-    raise Malformed("record.value", f"{where} as {kind}: {value!r:.80}")
+    raise Malformed("record.value", f"{where} as {kind}: {_shown(value)}")
 
 
 def read_hex(where: str, value: object, size: int | None = None) -> bytes:
@@ -150,4 +157,4 @@ def read_hex(where: str, value: object, size: int | None = None) -> bytes:
             raw = None
         if raw is not None and "0x" + raw.hex() == value:
             return raw
-    raise Malformed("record.hex", f"{where}: {value!r:.80}")
+    raise Malformed("record.hex", f"{where}: {_shown(value)}")

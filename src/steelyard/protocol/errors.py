@@ -18,6 +18,9 @@ class SteelyardError(Exception):
     rule: str
     detail: str
 
+    def __post_init__(self) -> None:
+        super().__init__(self.rule, self.detail)  # an exception is pickled by its args
+
     def __str__(self) -> str:
         return f"{self.rule}: {self.detail}"
 
