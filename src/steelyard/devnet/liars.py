@@ -4,6 +4,7 @@ Nothing that detects them reads these names: a test gives them each other's and 
 """
 
 import hashlib
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -72,11 +73,16 @@ class CutStream(Provider):
 
 
 class InflatedCount(Provider):
-    """Commits to ten units more than it delivered, and would be paid for them."""
+    """Stops at half of what was ordered, commits to all of it, and would be paid for that."""
+
+    def steps(self, order: Order, prompt: Sequence[int]) -> Iterator[Step]:
+        """The first half."""
+        return itertools.islice(super().steps(order, prompt), max(1, order.max_units // 2))
 
     def answer_of(self, order: Order, prompt: Sequence[int], answer: Answer) -> Sequence[int]:
-        """The answer and ten more."""
-        return (*super().answer_of(order, prompt, answer), *([0] * 10))
+        """Padded to the ordered length."""
+        said = super().answer_of(order, prompt, answer)
+        return (*said, *([0] * (order.max_units - len(answer.units))))
 
 
 class TwoReceipts(Provider):
