@@ -2,7 +2,7 @@
 
     alphabet[?name=…&dialect=…&lie_from=…&pause=seconds]     the toy
     canonical:<model>[?threads=…]                            bit-exact; a name in the store or the path of a GGUF file
-    llamacpp:<model>[?threads=…]                             float, level `open` only
+    llamacpp:<model>[?threads=…&context=…&slots=…]           float, level `open` only
     package.module:factory[?anything]                        anybody's own
 
 Somebody's own factory is called with what follows the question mark (without it: with nothing) and returns
@@ -34,7 +34,7 @@ def load(spec: str) -> tuple[Engine, Text]:
         return _alphabet(_options(query, {"name": str, "dialect": str, "lie_from": int, "pause": float}))
     if kind not in KINDS:
         return _pair(_made(spec), spec)
-    options = _options(query, {"threads": int})
+    options = _options(query, {"threads": int} | ({"context": int, "slots": int} if kind == "llamacpp" else {}))
     file = store.find(model)
     text = _gguf_text(model)
     if kind == "canonical":
