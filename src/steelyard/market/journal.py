@@ -181,4 +181,3 @@ class Journal:
                 self._closed = True
                 self._queue.put(None)
         self._writer.join()
-

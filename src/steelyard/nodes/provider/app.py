@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,17 +12,18 @@ from starlette.types import ASGIApp
 
 from steelyard.nodes.provider.claiming import Claimer
 from steelyard.nodes.provider.node import Provider
+from steelyard.protocol.errors import SteelyardError
 from steelyard.wire.http import app as node_app
 from steelyard.wire.http import read_message, reply, reply_frames
-from steelyard.wire.messages import PATHS, Done, Offers, OrderRequest, Signed, TicketNotice, VoucherQuery
+from steelyard.wire.messages import PATHS, CancelQuery, Done, Offers, OrderRequest, Signed, TicketNotice, VoucherQuery
 
 
 def app(provider: Provider, claimer: Claimer) -> ASGIApp:
-    """Routes of `messages.PATHS`, `/health`, `/metrics`."""
-    registry = CollectorRegistry()
-    Gauge("steelyard_provider_running", "Orders in flight", registry=registry).set_function(lambda: len(provider.runs))
-    vouched = Gauge("steelyard_provider_vouched_micro_tokens", "Promised by vouchers", registry=registry)
-    vouched.set_function(lambda: sum(voucher.amount for voucher, _ in provider.accounts.vouchers()))
+    """Routes of `messages.PATHS`, `/health`, `/metrics`. Its end ends runs, claims and engine."""
+    provider.metrics.watch(
+        running=lambda: len(provider.runs),
+        vouched=lambda: sum(voucher.amount for voucher, _ in provider.accounts.vouchers()),
+    )
 
     async def offers(_: Request) -> Response:
         domain = provider.ledger.domain
@@ -37,11 +38,19 @@ def app(provider: Provider, claimer: Claimer) -> ASGIApp:
         )
 
     async def orders(request: Request) -> Response:
-        return reply_frames(await provider.take(await read_message(request, OrderRequest)))
+        message = await read_message(request, OrderRequest)
+        try:
+            return reply_frames(await provider.take(message))
+        except SteelyardError as error:
+            provider.metrics.failed(error.rule)
+            raise
 
     async def cancels(request: Request) -> Response:
         await provider.cancel(await read_message(request, Signed))
         return reply(Done())
+
+    async def cancel_of(request: Request) -> Response:
+        return reply(provider.cancel_of(await read_message(request, CancelQuery)))
 
     async def vouchers(request: Request) -> Response:
         await provider.take_voucher(await read_message(request, Signed))
@@ -59,20 +68,21 @@ def app(provider: Provider, claimer: Claimer) -> ASGIApp:
         return JSONResponse({"status": "ok", "model": card.name, "running": len(provider.runs), **claimer.report()})
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+        return Response(generate_latest(provider.metrics.registry), media_type="text/plain; version=0.0.4")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         claimer.start()
         yield
         await claimer.stop()
-        provider.close()
+        await provider.close()
         provider.engine.close()
 
     routes = [
         Route(PATHS["offers"], offers),
         Route(PATHS["orders"], orders, methods=["POST"]),
         Route(PATHS["cancels"], cancels, methods=["POST"]),
+        Route(PATHS["cancel_of"], cancel_of, methods=["POST"]),
         Route(PATHS["vouchers"], vouchers, methods=["POST"]),
         Route(PATHS["last_voucher"], last, methods=["POST"]),
         Route(PATHS["audits"], audits, methods=["POST"]),

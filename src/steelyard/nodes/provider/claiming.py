@@ -6,6 +6,7 @@ and pays nothing twice.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,10 +21,20 @@ log = logging.getLogger("steelyard.provider")
 
 class Claimer:
     """A round every `seconds`, or when a voucher came. A voucher is claimed once it brings `threshold` micro-tokens
-    more than the chain shows, or when its channel closes."""
+    more than the chain shows, once that much was small for `age` seconds, or when its channel closes."""
 
-    def __init__(self, provider: Provider, ledger: Ledger, seconds: float = 5.0, threshold: int = 1) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        ledger: Ledger,
+        seconds: float = 5.0,
+        threshold: int = 1,
+        age: float = 3_600.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.provider, self.ledger, self.seconds, self.threshold = provider, ledger, seconds, threshold
+        self.age, self.monotonic = age, monotonic
+        self._since: dict[bytes, float] = {}
         self.last_error: str | None = None
         self._due = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -63,17 +74,22 @@ class Claimer:
         """One look at the chain and what follows from it. Blocks; failures are logged and tried again."""
         self.last_error = None
         for voucher, signature in self.provider.accounts.vouchers():
-            listing = self.provider.listings.get(voucher.offer)
-            if listing is not None:
-                self._try("claim", partial(self._claim, listing.offer, voucher, signature))
+            offer = self.provider.known[voucher.offer].offer
+            self._try("claim", partial(self._claim, offer, voucher, signature))
         self._try("pay", self._settle)
 
     def _claim(self, offer: Offer, voucher: Voucher, signature: bytes) -> None:
+        tab = voucher.channel + voucher.offer
         amount, _ = self.ledger.claimed(voucher.channel, voucher.offer)
-        channel = self.ledger.channel(voucher.channel)
-        if channel is None or channel.closed or voucher.amount <= amount:
+        if voucher.amount <= amount:
+            self._since.pop(tab, None)
             return
-        if voucher.amount - amount >= self.threshold or channel.closes_at:
+        channel = self.ledger.channel(voucher.channel)
+        if channel is None or channel.closed:
+            return
+        now = self.monotonic()
+        old = now - self._since.setdefault(tab, now) >= self.age
+        if voucher.amount - amount >= self.threshold or old or channel.closes_at:
             self.ledger.claim(offer, voucher, signature)
 
     def _settle(self) -> None:

@@ -43,7 +43,7 @@ def examine(settings: Settings, ledger: OnchainLedger, engine: Engine | None = N
         model = ledger.model(settings.registration)
         if model is None:
             raise Refused("registration.unknown", f"0x{settings.registration.hex()}")
-        require_sellable(loaded[0].card, model, settings.prices)
+        require_sellable(loaded[0].card, model, settings.prices, settings.limits)
         return f"{model.name}, royalty {model.registration.royalty_bps} basis points"
 
     def tested() -> str:

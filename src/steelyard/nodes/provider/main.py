@@ -1,9 +1,7 @@
 """A provider's process."""
 
 import logging
-import secrets
 import time
-from pathlib import Path
 
 import uvicorn
 
@@ -19,9 +17,14 @@ from steelyard.nodes.provider.node import Provider
 from steelyard.nodes.provider.offers import list_offers
 from steelyard.nodes.provider.settings import Settings
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.hashing import sha256
+from steelyard.protocol.keys import Key
 from steelyard.protocol.units import MicroToken
 
-MENDABLE = frozenset({"bond", "clock"})  # a short bond lets claims wait; a turned clock is what a devnet is for
+MENDABLE = frozenset({"bond", "clock", "url"})
+"""Said, and served all the same: a short bond lets claims wait, a turned clock is what a devnet is for, and a machine
+may be unable to reach its own public address."""
+GRACE_SECONDS = 15  # streams in flight may end for so long after SIGTERM
 
 log = logging.getLogger("steelyard.provider")
 
@@ -46,11 +49,20 @@ def run(settings: Settings, kind: type[Provider] = Provider, engine: Engine | No
     listings = list_offers(
         settings.key, ledger.domain, engine.card, model, settings.prices, settings.limits, journal, clock
     )
-    desk = kind(settings.key, salt_secret(settings.data), engine, ledger, listings, journal, clock, settings.parallel)
+    desk = kind(settings.key, salt_secret(settings.key), engine, ledger, listings, journal, clock, settings.parallel)
     ledger.register_provider(settings.public_url)
-    claimer = Claimer(desk, ledger, settings.claim_seconds, settings.claim_threshold)
-    uvicorn.run(app(desk, claimer), host=settings.host, port=settings.port, log_level="warning", access_log=False)
-    journal.close()
+    claimer = Claimer(desk, ledger, settings.claim_seconds, settings.claim_threshold, settings.claim_age)
+    try:
+        uvicorn.run(
+            app(desk, claimer),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    finally:
+        journal.close()
 
 
 def top_up_bond(settings: Settings, ledger: OnchainLedger) -> None:
@@ -82,10 +94,7 @@ class _Clock:
         return now + self._ahead
 
 
-def salt_secret(data: Path) -> bytes:
-    """The secret behind `roots.provider_salt`, 32 bytes, drawn once and kept in a file only its owner may read."""
-    path = data / "salt.secret"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()
+def salt_secret(key: Key) -> bytes:
+    """The secret behind `roots.provider_salt`, 32 bytes. It follows from the key alone: a provider that lost its disk
+    and answers an order again must sign the same receipt, since two different ones would convict it (rule M6)."""
+    return sha256(key.sign(sha256(b"steelyard/provider/salts")))

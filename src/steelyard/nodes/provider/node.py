@@ -10,7 +10,8 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -20,15 +21,17 @@ from steelyard.market.ledger import Ledger
 from steelyard.market.lifecycle import State
 from steelyard.nodes.provider.accepting import Accepted, Accepting, Channels
 from steelyard.nodes.provider.accounts import Accounts
-from steelyard.nodes.provider.offers import Listing
+from steelyard.nodes.provider.metrics import Metrics
+from steelyard.nodes.provider.offers import Listing, known_offers
 from steelyard.nodes.provider.running import Running
-from steelyard.protocol.eip712 import read_hex
-from steelyard.protocol.errors import Refused
+from steelyard.protocol.eip712 import Record, read_hex
+from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.keys import Key, require_signer
 from steelyard.protocol.records import AuditTicket, Cancel, Order, Receipt, Voucher
 from steelyard.protocol.roots import provider_salt
 from steelyard.wire.messages import (
     AuditPackage,
+    CancelQuery,
     Frame,
     LastVoucher,
     OrderRequest,
@@ -39,6 +42,11 @@ from steelyard.wire.messages import (
     signature_of,
 )
 from steelyard.work import generate
+
+T = TypeVar("T")
+
+FINISHED: Final = frozenset({State.COMMITTED, State.SETTLED})
+UNITS_A_FRAME: Final = 4096  # of an answer that is given again: keeps a line far below `wire.peer.MAX_LINE`
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,7 @@ class Answer:
 
 
 class Provider:
-    """One provider with one engine. `secret` (32 bytes) salts its roots; `clock` gives Unix seconds."""
+    """One provider with one engine. `secret` (32 bytes) salts its roots; `clock` gives Unix seconds and may block."""
 
     def __init__(
         self,
@@ -69,85 +77,122 @@ class Provider:
             key, secret, engine, ledger, journal, clock,
         )  # fmt: skip
         self.listings = {listing.digest: listing for listing in listings}
+        self.known = {old.digest: old for old in known_offers(key, ledger.domain, journal)} | self.listings
         self.channels = Channels(ledger, key.address)
         self.accounts = Accounts(journal)
-        self.accepting = Accepting(ledger, self.listings, self.accounts, self.channels)
+        self.accepting = Accepting(ledger, self.known, self.listings, self.accounts, self.channels)
+        self.metrics = Metrics()
         self.parallel = parallel
         self.runs: dict[bytes, Running] = {}
         self._engine_threads = ThreadPoolExecutor(parallel, "engine")
-        self._ledger_thread = ThreadPoolExecutor(1, "ledger")  # also keeps `accounts` in one hand
+        self._readers = ThreadPoolExecutor(4, "reader")  # signatures, hashes, the chain: off the event loop
 
-    async def _read(self, call: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._ledger_thread, call)
+    async def _aside(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
     async def take(self, request: OrderRequest) -> AsyncIterator[Frame]:
         """Checks an order and returns its frames. Raises Refused before the first frame."""
-        accepted: Accepted = await self._read(lambda: self.accepting.read(request))
+        accepted = await self._aside(lambda: self.accepting.read(request))
         if request.voucher is not None:
-            await self.take_voucher(request.voucher)
+            await self._take_riding(request.voucher)
         kept = self.journal.get("order", accepted.digest)
-        if kept is not None and kept.state != State.ASSIGNED:
+        if kept is not None and kept.state in FINISHED:
             return self._again(kept)
         if accepted.digest in self.runs:
             raise Refused("order.busy", f"0x{accepted.digest.hex()} is running")
         if len(self.runs) >= self.parallel:
             raise Refused("provider.busy", f"{len(self.runs)} orders in flight, at most {self.parallel}")
-        running = self.runs[accepted.digest] = Running()
+        running = self.runs[accepted.digest] = Running(accepted)
         try:
-            await self._read(lambda: self._admit(accepted))
-            steps = await asyncio.to_thread(self.steps, accepted.order, accepted.prompt)
+            seconds, steps = await self._begin(accepted)
         except BaseException:
             del self.runs[accepted.digest]
             raise
-        return self._frames(accepted, running, steps)
+        running.task = asyncio.create_task(self._serve(running, steps, seconds))
+        return running.frames()
 
-    def _admit(self, accepted: Accepted) -> None:
-        self.accepting.require_timely(accepted, self.clock())
-        self.accepting.reserve(accepted)
+    async def _begin(self, accepted: Accepted) -> tuple[float, Iterator[Step]]:
+        """Room in the buyer's tab, a line in the journal, the run. Gives the seconds to its deadline, and its steps."""
+
+        def timely() -> float:
+            now = self.clock()
+            self.accepting.require_timely(accepted, now)
+            return now
+
+        now = await self._aside(timely)
+        self.accepting.reserve(accepted, now)
         try:
-            self.journal.write(
+            await self.journal.commit(
                 Document("order", accepted.digest, State.ASSIGNED, msgspec.json.encode(accepted.request))
             )
+            loop = asyncio.get_running_loop()
+            begin = partial(self.steps, accepted.order, accepted.prompt)
+            return accepted.order.deadline - now, await loop.run_in_executor(self._engine_threads, begin)
         except BaseException:
             self.accepting.free(accepted)
             raise
 
     async def _again(self, kept: Document) -> AsyncIterator[Frame]:
         body = json.loads(kept.body)
-        yield Frame(units=body["units"])
+        for at in range(0, len(body["units"]), UNITS_A_FRAME):
+            yield Frame(units=body["units"][at : at + UNITS_A_FRAME])
         yield Frame(receipt=Signed(body["receipt"], body["signature"]), salt=body["salt"], finish=body["finish"])
 
-    async def _frames(self, accepted: Accepted, running: Running, steps: Iterator[Step]) -> AsyncIterator[Frame]:
-        units: list[int] = []
-        leaves: list[bytes] = []
+    async def _serve(self, running: Running, steps: Iterator[Step], seconds: float) -> None:
+        """One run from its first unit to its receipt; whatever ends it sooner is said to the connection."""
+        accepted = running.accepted
+        last: Frame | SteelyardError
         try:
-            async for ready in running.units(steps, self._engine_threads):
-                units += [step.id for step in ready]
-                leaves += [step.leaf for step in ready]
-                yield Frame(units=[step.id for step in ready])
-                if running.cancel_at is not None and len(units) >= running.cancel_at:
-                    running.stop()
-            answer = self._ended(accepted, running, units, leaves)
-            frame = await self._commit(accepted, answer, running.cancel if answer.finish == "cancel" else None)
+            try:
+                async with asyncio.timeout(seconds):
+                    answer = await self._run(running, steps)
+            except TimeoutError as error:
+                raise Unavailable("provider.late", f"not done at the deadline {accepted.order.deadline}") from error
+            last = await self._commit(accepted, answer, running.cancel if answer.finish == "cancel" else None)
+        except SteelyardError as error:
+            last = error
+            self.metrics.failed(error.rule)
+        except BaseException as error:
+            last = Unavailable("provider.failed", type(error).__name__)
+            raise
         finally:
             del self.runs[accepted.digest]
-            await asyncio.shield(self._read(lambda: self.accepting.free(accepted)))
-        yield frame
+            took = running.left and running.delivered > 0 and isinstance(last, SteelyardError)
+            self.accepting.free(accepted, left=took)
+            running.say(last)
 
-    def _ended(self, accepted: Accepted, running: Running, units: list[int], leaves: list[bytes]) -> Answer:
-        """Rule P5: after a cancel at n the receipt commits to n … n + run-ahead units."""
+    async def _run(self, running: Running, steps: Iterator[Step]) -> Answer:
+        units: list[int] = []
+        leaves: list[bytes] = []
+        async for ready in running.units(steps, self._engine_threads):
+            units += [step.id for step in ready]
+            leaves += [step.leaf for step in ready]
+            running.say(Frame(units=[step.id for step in ready]))
+            if running.cancel_at is not None and len(units) >= running.cancel_at:
+                running.stop()
+        self.metrics.units.inc(len(units))
+        return self._ended(running, units, leaves)
+
+    def _ended(self, running: Running, units: list[int], leaves: list[bytes]) -> Answer:
+        """Rule P5: an end id, all that was ordered, or a cancel at n and then n … n + run-ahead units. A run that ended
+        for any other reason (we close, the buyer hung up, the engine fell silent) must not be signed for: it would be
+        a cheat."""
+        accepted, cancel_at = running.accepted, running.cancel_at
         finish = generate.finish_of(accepted.order, self.engine.card.ends, units)
-        if running.cancel_at is not None and finish == "cancel":
-            most = running.cancel_at + accepted.listing.offer.run_ahead
-            return Answer(tuple(units[:most]), tuple(leaves[:most]), finish)
-        return Answer(tuple(units), tuple(leaves), finish)
+        if finish != "cancel":
+            return Answer(tuple(units), tuple(leaves), finish)
+        if cancel_at is None or len(units) < cancel_at:
+            why = "the buyer hung up" if running.left else "the run was stopped"
+            raise Unavailable("provider.cut", f"{why} after {len(units)} of {accepted.order.max_units} units")
+        most = cancel_at + accepted.listing.offer.run_ahead
+        return Answer(tuple(units[:most]), tuple(leaves[:most]), finish)
 
     async def _commit(self, accepted: Accepted, answer: Answer, cancel: Signed | None) -> Frame:
         order, salt = accepted.order, provider_salt(self.secret, accepted.digest)
         committed = self.answer_of(order, accepted.prompt, answer)
-        receipt, signed = self.sign_receipt(accepted, committed, answer, salt)
+        receipt, signed = await self._aside(lambda: self.sign_receipt(accepted, committed, answer, salt))
         digest = receipt.digest(self.ledger.domain)
         price = generate.price_of(accepted.listing.offer, order, len(committed))
         body = {
@@ -163,16 +208,12 @@ class Provider:
             "price": price,
             "cancel": None if cancel is None else msgspec.to_builtins(cancel),
         }
-        documents = [
-            Document("order", accepted.digest, State.COMMITTED, json.dumps(body).encode()),
+        await self.journal.commit(
+            Document("order", accepted.digest, State.COMMITTED, json.dumps(body).encode(), expect=State.ASSIGNED),
             Document("receipt", digest, "", accepted.digest),
-        ]
-
-        def keep() -> None:
-            self.journal.write(*documents)
-            self.accounts.delivered(order.channel, order.offer, digest, accepted.digest, price)
-
-        await self._read(keep)
+        )
+        self.accounts.delivered(order.channel, order.offer, digest, accepted.digest, price)
+        self.metrics.receipts.inc()
         return Frame(receipt=signed, salt=body["salt"], finish=answer.finish)
 
     # -- the four steps that a liar would replace --------------------------------------------------------------------
@@ -202,7 +243,7 @@ class Provider:
         answer = generate.whole_answer(order, request.prompt, body["units"])
         cancel = body["cancel"]
         return AuditPackage(
-            offer=self.listings[order.offer].signed,
+            offer=self.known[order.offer].signed,
             order=request.order,
             receipt=Signed(body["receipt"], body["signature"]),
             prompt=request.prompt,
@@ -217,37 +258,59 @@ class Provider:
     async def cancel(self, signed: Signed) -> None:
         """The buyer wants no more (rule P5). Raises Refused("order.unknown"), Refused("signature")."""
         cancel = Cancel.from_json(signed.record)
-        kept = self.journal.get("order", cancel.order)
-        if kept is None:
-            raise Refused("order.unknown", f"0x{cancel.order.hex()}")
-        body = json.loads(kept.body)
-        order = Order.from_json(body.get("request", body)["order"]["record"])
-        channel, _ = await self._read(lambda: self.channels.get(order.channel))
-        require_signer(cancel.digest(self.ledger.domain), signature_of(signed), channel.session_key, "cancel")
         running = self.runs.get(cancel.order)
-        if running is not None and running.cancel_at is None:
-            running.cancel_at, running.cancel = cancel.units, signed
-            running.stop()
+        order = running.accepted.order if running is not None else self._order(cancel.order)
+        await self._require_session_key(order.channel, cancel, signed, "cancel")
+        if running is not None:
+            running.obey(signed, cancel.units)
+            if running.delivered >= cancel.units:
+                running.stop()
+
+    def _order(self, digest: bytes) -> Order:
+        kept = self.journal.get("order", digest)
+        if kept is None:
+            raise Refused("order.unknown", f"0x{digest.hex()}")
+        body = json.loads(kept.body)
+        return Order.from_json(body.get("request", body)["order"]["record"])
+
+    async def _require_session_key(self, channel: bytes, record: Record, signed: Signed, what: str) -> None:
+        def check() -> None:
+            key = self.channels.get(channel)[0].session_key
+            require_signer(record.digest(self.ledger.domain), signature_of(signed), key, what)
+
+        await self._aside(check)
+
+    def cancel_of(self, query: CancelQuery) -> Signed | None:
+        """Which cancel an order's receipt obeys (rule P5), if any. Raises Refused("order.unknown")."""
+        kept = self.journal.get("order", read_hex("order", query.order, 32))
+        if kept is None:
+            raise Refused("order.unknown", query.order)
+        cancel = json.loads(kept.body).get("cancel")
+        return None if cancel is None else Signed(cancel["record"], cancel["signature"])
 
     async def take_voucher(self, signed: Signed) -> None:
         """Raises Refused `voucher.*`, `channel.unknown`, `signature`."""
         voucher = Voucher.from_json(signed.record)
-        if voucher.offer not in self.listings:
+        if voucher.offer not in self.known:
             raise Refused("voucher.offer", f"0x{voucher.offer.hex()} is none of our offers")
+        await self._require_session_key(voucher.channel, voucher, signed, "voucher")
+        channel, allocation = await self._aside(lambda: self.channels.get(voucher.channel))
+        await self.accounts.accept(voucher, signature_of(signed), channel, allocation)
+        self.metrics.vouchers.inc()
 
-        def accept() -> None:
-            channel, allocation = self.channels.get(voucher.channel)
-            signature = signature_of(signed)
-            require_signer(voucher.digest(self.ledger.domain), signature, channel.session_key, "voucher")
-            self.accounts.accept(voucher, signature, channel, allocation)
-
-        await self._read(accept)
+    async def _take_riding(self, signed: Signed) -> None:
+        """A voucher that rides on an order may have been overtaken by a later one: that is no fault of the order's."""
+        try:
+            await self.take_voucher(signed)
+        except Refused as refused:
+            if refused.rule != "voucher.stale":
+                raise
 
     async def last_voucher(self, query: VoucherQuery) -> LastVoucher | None:
         """Rule M12: a gateway that lost its disk takes its own voucher back."""
         channel, offer = read_hex("channel", query.channel, 32), read_hex("offer", query.offer, 32)
-        tab = self.accounts.tab(channel, offer)
-        if tab.signed is None:
+        tab = self.accounts.find(channel, offer)
+        if tab is None or tab.signed is None:
             return None
         return LastVoucher(tab.signed.record, tab.signed.signature, ["0x" + receipt.hex() for receipt in tab.paid])
 
@@ -258,19 +321,20 @@ class Provider:
         found = self.journal.get("order", kept.body) if kept is not None else None
         if found is None:
             raise Refused("ticket.unknown", f"no receipt 0x{ticket.receipt.hex()}")
-        now = await self._read(self.clock)
+        now = await self._aside(self.clock)
         if ticket.expiry < now:
             raise Refused("ticket.expired", f"{ticket.expiry}, now {now:.0f}")
         body = json.loads(found.body)
-        channel, _ = await self._read(lambda: self.channels.get(bytes.fromhex(body["channel"])))
-        digest = ticket.digest(self.ledger.domain)
-        require_signer(digest, signature_of(notice.ticket), channel.session_key, "ticket")
-        require_signer(digest, read_hex("proof", notice.proof, 65), ticket.auditor, "proof")
+        await self._require_session_key(bytes.fromhex(body["channel"]), ticket, notice.ticket, "ticket")
+        proof = read_hex("proof", notice.proof, 65)
+        require_signer(ticket.digest(self.ledger.domain), proof, ticket.auditor, "proof")
         return self.package(body)
 
-    def close(self) -> None:
-        """Ends runs and threads."""
+    async def close(self) -> None:
+        """Stops what runs (without a receipt: it may be asked for again), then ends the threads."""
+        tasks = [running.task for running in self.runs.values() if running.task is not None]
         for running in self.runs.values():
             running.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._engine_threads.shutdown(wait=False, cancel_futures=True)
-        self._ledger_thread.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,7 @@
-"""What a provider sells: one signed offer per level, the same after a restart."""
+"""What a provider sells: one signed offer per level, the same after a restart.
+
+An offer that is no longer sold is still known: its vouchers are taken and claimed, its answers handed out.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from steelyard.engines.base import Card
 from steelyard.market.journal import Document, Journal
 from steelyard.market.ledger import Model
+from steelyard.nodes.provider.accounts import MOST_UNPAID
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.keys import Key
@@ -41,15 +45,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An offer that stands."""
+    """An offer that we signed."""
 
     offer: Offer
     digest: bytes
     signed: Signed
 
 
-def require_sellable(card: Card, model: Model, prices: Sequence[Prices]) -> None:
-    """What may not be listed: another model than the registered one, or a promise that the engine cannot keep."""
+def require_sellable(card: Card, model: Model, prices: Sequence[Prices], limits: Limits) -> None:
+    """What may not be listed: another model than the registered one, or a promise that we cannot keep. Raises Refused
+    `offer.*`."""
     if card.model_root != model.registration.model_root:
         roots = f"engine {card.model_root.hex()}, registration {model.registration.model_root.hex()}"
         raise Refused("offer.model-root", f"{card.name}: {roots}")
@@ -58,6 +63,8 @@ def require_sellable(card: Card, model: Model, prices: Sequence[Prices]) -> None
             raise Refused("offer.level", f"{price.level.name.lower()} is not sold yet")
         if price.level != Level.OPEN and not (card.canonical and model.registration.public_weights):
             raise Refused("offer.level", f"{price.level.name.lower()} needs a canonical engine and public weights")
+    if not 1 <= limits.max_unpaid <= MOST_UNPAID:
+        raise Refused("offer.max-unpaid", f"{limits.max_unpaid}, from 1 to {MOST_UNPAID}")
 
 
 def list_offers(
@@ -71,19 +78,29 @@ def list_offers(
     now: Callable[[], float],
 ) -> list[Listing]:
     """Signs an offer per level, or takes the one that the journal has if it says the same and is still good."""
-    require_sellable(card, model, prices)
+    require_sellable(card, model, prices, limits)
+    known = known_offers(key, domain, journal)
     listings = []
     for price in prices:
         wanted = _wanted(key, card, model, price, limits, int(now()))
-        kept = journal.get("offer", bytes([price.level]))
-        if kept is not None:
-            old = Offer.from_json(json.loads(kept.body))
-            if _same(old, wanted) and old.valid_until > now() + RENEW_BEFORE:
-                wanted = old
-        journal.write(Document("offer", bytes([price.level]), "", json.dumps(wanted.to_json()).encode()))
-        digest = wanted.digest(domain)
-        listings.append(Listing(wanted, digest, sign_record(wanted, key.sign(digest))))
+        good = (old for old in known if _same(old.offer, wanted) and old.offer.valid_until > now() + RENEW_BEFORE)
+        listing = next(good, None)
+        if listing is None:
+            listing = _signed(key, domain, wanted)
+            journal.write(Document("offer", listing.digest, "", json.dumps(wanted.to_json()).encode()))
+        listings.append(listing)
     return listings
+
+
+def known_offers(key: Key, domain: Domain, journal: Journal) -> list[Listing]:
+    """Every offer that this provider ever signed, the newest first."""
+    offers = [Offer.from_json(json.loads(document.body)) for document in journal.scan("offer")]
+    return [_signed(key, domain, offer) for offer in reversed(offers) if offer.provider == key.address]
+
+
+def _signed(key: Key, domain: Domain, offer: Offer) -> Listing:
+    digest = offer.digest(domain)
+    return Listing(offer, digest, sign_record(offer, key.sign(digest)))
 
 
 def _wanted(key: Key, card: Card, model: Model, price: Prices, limits: Limits, now: int) -> Offer:

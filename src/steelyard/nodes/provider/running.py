@@ -1,4 +1,8 @@
-"""An engine's blocking iterator on the event loop: a thread runs ahead by a few units, and stops when told to."""
+"""An engine's blocking iterator on the event loop: a thread runs ahead by a few units, and stops when told to.
+
+A run belongs to a task of the provider's, not to the connection that asked for it: hanging up tells the run, and the
+run decides how it ends (rule P5).
+"""
 
 import asyncio
 import threading
@@ -6,8 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from steelyard.engines.base import Step
+from steelyard.nodes.provider.accepting import Accepted
 from steelyard.protocol.errors import SteelyardError, Unavailable
-from steelyard.wire.messages import Signed
+from steelyard.wire.messages import Frame, Signed
 
 Item = Step | BaseException | None
 
@@ -15,16 +20,52 @@ Item = Step | BaseException | None
 class Running:
     """One run in flight."""
 
-    def __init__(self) -> None:
-        self._stop = threading.Event()
+    def __init__(self, accepted: Accepted) -> None:
+        self.accepted = accepted
+        self.task: asyncio.Task[None] | None = None
+        self.cancel: Signed | None = None
+        """The buyer's cancel."""
         self.cancel_at: int | None = None
         """Units that the buyer took, once it has cancelled (rule P5)."""
-        self.cancel: Signed | None = None
-        """The cancel itself."""
+        self.delivered = 0
+        """Units handed to the connection."""
+        self.left = False
+        """True once the connection is gone."""
+        self._stop = threading.Event()
+        self._frames: asyncio.Queue[Frame | SteelyardError] = asyncio.Queue()
+        self._ended = False
 
     def stop(self) -> None:
         """The run ends after the unit that it is at."""
         self._stop.set()
+
+    def obey(self, cancel: Signed, units: int) -> None:
+        """The buyer takes so many units and no more. The first cancel stands."""
+        if self.cancel is None:
+            self.cancel, self.cancel_at = cancel, units
+
+    def say(self, item: Frame | SteelyardError) -> None:
+        """A frame for the connection, or the error that ends the run."""
+        if isinstance(item, SteelyardError) or item.receipt is not None:
+            self._ended = True
+        else:
+            self.delivered += len(item.units)
+        self._frames.put_nowait(item)
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """For one connection; closing it early without a cancel stops the run. Raises the error that ended it."""
+        try:
+            while True:
+                item = await self._frames.get()
+                if isinstance(item, SteelyardError):
+                    raise item
+                yield item
+                if item.receipt is not None:
+                    return
+        finally:
+            self.left = True
+            if not self._ended and self.cancel is None:
+                self.stop()
 
     async def units(self, steps: Iterator[Step], threads: ThreadPoolExecutor) -> AsyncIterator[list[Step]]:
         """Steps as they come, those that are ready together. Raises what the engine raised: the error tree as it is,
@@ -51,23 +92,31 @@ class Running:
         try:
             ended = False
             while not ended:
-                ready: list[Step] = []
-                item = await queue.get()
-                while True:
-                    if item is None:
-                        ended = True
-                    elif isinstance(item, BaseException):
-                        raise _told(item)
-                    else:
-                        ready.append(item)
-                    if ended or queue.empty():
-                        break
-                    item = queue.get_nowait()
+                ready, ended = await _ready(queue)
                 if ready:
                     yield ready
         finally:
             self._stop.set()
             await asyncio.shield(done)
+
+
+async def _ready(queue: "asyncio.Queue[Item]") -> tuple[list[Step], bool]:
+    """All steps that are there, at least one unless the run ended; and whether it did. What was made before an engine
+    failed comes first."""
+    ready: list[Step] = []
+    item = await queue.get()
+    while True:
+        if item is None:
+            return ready, True
+        if isinstance(item, BaseException):
+            if not ready:
+                raise _told(item)
+            queue.put_nowait(item)
+            return ready, False
+        ready.append(item)
+        if queue.empty():
+            return ready, False
+        item = queue.get_nowait()
 
 
 def _told(error: BaseException) -> BaseException:

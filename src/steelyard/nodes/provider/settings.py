@@ -17,7 +17,7 @@ class Settings:
     key: Key = field(repr=False)
     """Signs offers, receipts and transactions."""
     data: Path
-    """Directory of its own: journal and the secret that salts its roots."""
+    """Directory of its own: the journal."""
     deployment: Path
     """JSON file that says where the market is (`chain.deploy.Deployment`)."""
     rpc_url: str
@@ -41,6 +41,8 @@ class Settings:
     """Between two rounds of claiming."""
     claim_threshold: int = 1
     """Micro-tokens that a claim should bring at least."""
+    claim_age: float = 3_600.0
+    """A voucher that brings less is claimed after so many seconds, or when its channel closes."""
 
     @property
     def public_url(self) -> str:
