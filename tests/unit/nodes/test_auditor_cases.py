@@ -95,6 +95,15 @@ def test_a_case_is_settled_without_a_claim_once_the_provider_had_its_time(town: 
     assert cases(town) == [(Stage.RULED, Outcome.CHEATED)]
 
 
+def test_a_receipt_that_another_has_convicted_is_not_challenged_again(town: Town) -> None:
+    town.court.slashed[LIE.receipt_digest()] = KEYS[3].address
+    serve(town, LIE)
+    town.run(3)
+    assert town.note().ended == "convicted by another"
+    assert town.verdict()[0].outcome == Outcome.CHEATED
+    assert not town.court.cases
+
+
 def test_two_receipts_for_one_order_convict_without_a_jury_and_repay_by_the_claim(town: Town) -> None:
     other = signed_again(HONEST, replace(HONEST.receipt, evidence_root=ZERO32))
     serve(town, HONEST)

@@ -50,7 +50,9 @@ def test_a_ticket_is_durable_before_it_is_answered_and_is_taken_once(town: Town,
     assert town.nodes[0].wake.is_set()
     town.road.gateway = package_of(HONEST)
     town.run(2)
-    assert post(client, told(town.ticket(HONEST))) == (200, {})
+    assert post(client, told(town.ticket(HONEST, seconds=3598))) == (200, {})  # the same ticket, two seconds later
+    town.run(2)
+    assert town.states() == [notes.CLOSED]
     assert len(town.road.told) == 1
 
 

@@ -87,8 +87,6 @@ def _audit(desk: Desk, note: TicketNote, ticket: AuditTicket) -> Found:
         if twin is not None:
             verdict = _twice(claim, own)
             return Found(verdict, package, own.receipt if isinstance(verdict, Cheated) else None)
-        if claim.provider_asked:
-            package = replace(package, cancel=own.cancel)
     judgement = desk.bench.judge(claim)
     return Found(judgement.verdict, package if isinstance(judgement.verdict, Cheated) else None)
 
