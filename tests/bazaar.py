@@ -268,10 +268,13 @@ class Seller:
         self.last[voucher.channel + voucher.offer] = LastVoucher(signed.record, signed.signature, receipts)
 
     def paid_by(self, voucher: Voucher) -> list[bytes]:
-        """The receipts under a voucher's root, in the order that gives that root."""
-        for chosen in itertools.permutations(self.paid, voucher.count):
-            if roots.receipts_root(chosen) == voucher.receipts_root:
-                return list(chosen)
+        """The receipts under a voucher's root, in the order that gives that root: those known already come first."""
+        last = self.last.get(voucher.channel + voucher.offer)
+        known = [bytes.fromhex(receipt[2:]) for receipt in last.receipts] if last else []
+        unpaid = [receipt for receipt in self.paid if receipt not in known]
+        for chosen in itertools.permutations(unpaid, voucher.count - len(known)):
+            if roots.receipts_root([*known, *chosen]) == voucher.receipts_root:
+                return [*known, *chosen]
         raise Refused("voucher.receipts", "no order of our receipts gives this root")
 
     async def last_voucher(self, request: Request) -> Response:
