@@ -63,6 +63,14 @@ def test_a_signature_of_another_form_is_refused(how: str) -> None:
     assert caught.value.rule == "signature"
 
 
+@pytest.mark.parametrize("v", [29, 30])
+def test_no_key_is_recovered_from_a_v_of_29_or_30(v: int) -> None:
+    """KEY-1: with a small r these would recover keys, beside those of v = 27 and 28."""
+    for r in range(1, 40):
+        with pytest.raises(Refused):
+            recover(DIGEST, r.to_bytes(32, "big") + (1).to_bytes(32, "big") + bytes([v]))
+
+
 @given(st.binary(max_size=70))
 def test_no_bytes_crash_recovery(signature: bytes) -> None:
     """KEY-1."""
