@@ -286,7 +286,8 @@ class Town:
         """One round of every auditor (or of some), one second later."""
         for i in only or range(len(self.nodes)):
             self.nodes[i].audit_once()
-            self.nodes[i].court_once()
+            self.nodes[i].accuse_once()
+            self.nodes[i].sit_once()
         self.now += 1
 
     def run(self, rounds: int = 60) -> None:

@@ -62,7 +62,8 @@ class Court:
     def tick(self) -> None:
         for node in self.nodes:
             node.audit_once()
-            node.court_once()
+            node.accuse_once()
+            node.sit_once()
         self.now += 1
         self.anvil.rpc("evm_mine")
 

@@ -1,7 +1,9 @@
 """Stories of auditors: a ticket comes in, a verdict goes out, and where somebody cheated a jury says so."""
 
+import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +15,13 @@ from claims import DOMAIN, PROVIDER, STRANGER, cancelled, run, signed_again
 from steelyard.engines.alphabet import Alphabet
 from steelyard.market.cases import Consent, Opening, Stage
 from steelyard.nodes.auditor import notes, packages, sealing, tickets
+from steelyard.protocol import roots
 from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.records import AuditTicket, Vote
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.claim import Claim
-from steelyard.wire.messages import AuditPackage, sign_record, signature_of
+from steelyard.wire.messages import AuditPackage, Message, sign_record, signature_of
+from steelyard.work import generate
 
 HONEST = STALL.sell(TOY, ORDER, PROMPT)
 LIE = STALL.sell(Alphabet(lie_from=2), ORDER, PROMPT)
@@ -81,8 +85,8 @@ def test_every_juror_says_its_own_run_keyed_by_the_case(town: Town) -> None:
     serve(town, LIE)
     town.run()
     (case,) = town.court.cases
-    assert {vote.run_digest for vote in votes(town)} != {ZERO32}
-    assert len({vote.run_digest for vote in votes(town)}) == 1
+    states = TOY.replay(generate.job_of(ORDER, PROMPT), LIE.generated).states
+    assert {vote.run_digest for vote in votes(town)} == {roots.run_digest(case, states)}
     assert len({vote.salt for vote in votes(town)}) == 3
     assert all(vote.case == case and vote.evidence_root != LIE.receipt.evidence_root for vote in votes(town))
 
@@ -349,6 +353,55 @@ def test_one_ticket_that_breaks_an_auditor_does_not_stop_the_next(town: Town) ->
     town.run(3)
     assert sorted(town.states()) == [notes.CLOSED, notes.WAITING]
     assert town.verdict()[0].outcome == Outcome.HONEST
+
+
+@contextmanager
+def hanging(town: Town, i: int) -> Iterator[None]:
+    """Auditor `i` at work in its threads, and each gateway that it asks for a package never answers."""
+    node, hold = town.nodes[i], threading.Event()
+    ask = town.road.post
+
+    def post(base: str, path: str, message: Message, kind: type) -> Message:
+        if path == "audits":
+            hold.wait(60)
+        return ask(base, path, message, kind)  # type: ignore[no-any-return]
+
+    town.road.post = post  # type: ignore[method-assign]
+    loops = node.loops()
+    for loop in loops:
+        loop.start()
+    try:
+        yield
+    finally:
+        hold.set()
+        node.stop()
+        for loop in loops:
+            loop.join()
+
+
+def test_a_gateway_that_hangs_holds_up_no_jury(town: Town) -> None:
+    for seconds in range(3):
+        document = tickets.accept(town.nodes[1].desk, town.ticket(HONEST, 1, seconds=900 + seconds))
+        assert document is not None
+        town.nodes[1].desk.journal.write(document)
+    town.road.gateway = package_of(HONEST)
+    consent = town.ticket(LIE)
+    cases = town.nodes[0].desk.cases
+    ticket = AuditTicket.from_json(consent.ticket.record)
+    case = cases.challenge(packages.exhibit_of(LIE), Consent(ticket, signature_of(consent.ticket)))
+    town.now += 1
+    cases.seat(case)
+    keys = tuple(cases.encryption_key(juror) for juror in town.court.cases[case].seats)
+    cases.open_case(case, sealed(packages.pack(package_of(LIE)))(keys))
+    with hanging(town, 1):
+        patience = threading.Event()
+        for _ in range(600):
+            if KEYS[1].address in town.court.commitments.get(case, {}):
+                break
+            patience.wait(0.05)
+        assert town.states(1) == [notes.WAITING] * 3
+    assert KEYS[1].address in town.court.commitments[case]
+    assert set(town.states(1)) == {notes.CLOSED}
 
 
 def test_a_packed_package_is_the_same_package_unpacked() -> None:

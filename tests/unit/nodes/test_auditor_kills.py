@@ -36,7 +36,8 @@ def story(folder: Path, who: int, killer: Killer, begin: Callable[[Town], None])
                     begin(town)
                     begun = True
                 town.nodes[i].audit_once()
-                town.nodes[i].court_once()
+                town.nodes[i].accuse_once()
+                town.nodes[i].sit_once()
             except Killed:
                 struck = True
                 town.restart(i)

@@ -16,7 +16,7 @@ from steelyard.protocol.errors import Malformed, Refused, SteelyardError, Unavai
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import require_signer
 from steelyard.protocol.records import AuditTicket, VerdictRecord
-from steelyard.protocol.verdicts import CannotTell, Cheated, Honest, Verdict
+from steelyard.protocol.verdicts import CannotTell, Cheated, Honest, Outcome, Verdict
 from steelyard.verification import checks
 from steelyard.verification.claim import Claim
 from steelyard.wire.messages import AuditPackage, Done, Signed, TicketNotice, VerdictNotice, sign_record
@@ -31,6 +31,9 @@ class Found:
     verdict: Verdict
     package: AuditPackage | None = None
     twin: Signed | None = None
+
+
+TELL_FOR = 86_400.0  # seconds for which a gateway that is away is tried again
 
 
 class Dropped(Refused):
@@ -52,7 +55,20 @@ def advance(desk: Desk, key: bytes) -> None:
         desk.journal.write(notes.document(notes.TICKET, key, notes.CLOSED, ended, notes.WAITING))
         return
     judged = _signed(desk, note, ticket, audit)
-    desk.journal.write(notes.document(notes.TICKET, key, notes.JUDGED, judged, notes.WAITING))
+    state = notes.ACCUSING if judged.outcome == Outcome.CHEATED else notes.JUDGED
+    desk.journal.write(notes.document(notes.TICKET, key, state, judged, notes.WAITING))
+
+
+def report(desk: Desk, key: bytes) -> None:
+    """Tells the gateway a verdict that accuses nobody, and closes the ticket. Raises Unavailable if that has to be
+    tried again."""
+    found = desk.journal.get(notes.TICKET, key)
+    if found is None or found.state != notes.JUDGED:
+        return
+    note = notes.read(found, TicketNote)
+    if desk.clock() <= note.since + TELL_FOR:
+        note = tell(desk, note)
+    desk.journal.write(notes.document(notes.TICKET, key, notes.CLOSED, note, notes.JUDGED))
 
 
 def tell(desk: Desk, note: TicketNote) -> TicketNote:

@@ -1,5 +1,6 @@
 """The auditor's own engines: loaded from its own store, tested before they judge, one replay at a time."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterable
@@ -21,7 +22,9 @@ class Bench:
         self._engines: dict[bytes, Engine] = {}
         self.failed: dict[bytes, str] = {}
         """Model root -> why the engine was put aside."""
-        self._lock = threading.Lock()
+        self._replay = threading.Lock()
+        self._audits = threading.Lock()
+        """Audits queue here first, so that a juror, whose time is short, waits for one of them at most."""
         for engine in engines:
             reason = self_test(engine)
             if reason is None:
@@ -35,14 +38,14 @@ class Bench:
         """Names of the models that can be judged."""
         return sorted(engine.card.name for engine in self._engines.values())
 
-    def judge(self, claim: Claim) -> Judgement:
-        """Blocks for a replay. Raises nothing."""
+    def judge(self, claim: Claim, *, seated: bool = False) -> Judgement:
+        """Blocks for a replay, and for those before it; `seated`: for a jury. Raises nothing."""
         engine = self._engines.get(claim.model_root)
         if engine is None:
             flaw = defect(claim)  # that a package opens nothing can be told without an engine
             reason = self.failed.get(claim.model_root, f"no engine for model 0x{claim.model_root.hex()}")
             return Judgement(CannotTell(f"not opened: {flaw}" if flaw else reason), opened=flaw is None)
-        with self._lock:
+        with contextlib.nullcontext() if seated else self._audits, self._replay:
             return generate.judge(claim, engine)
 
     def close(self) -> None:

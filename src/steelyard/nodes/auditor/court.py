@@ -16,7 +16,6 @@ from steelyard.protocol.eip712 import read_hex
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.records import AuditTicket, Receipt
-from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.claim import Claim
 from steelyard.wire.messages import Inclusion, InclusionQuery, signature_of
 
@@ -26,27 +25,27 @@ TELL_ANYWAY = 30.0  # seconds after which the gateway hears a verdict even if no
 
 
 def advance(desk: Desk, key: bytes) -> None:
-    """Takes a judged ticket on: tells the gateway, accuses, follows the case. Raises Unavailable or Refused if that has
-    to be tried again."""
+    """Takes an accusation on: accuses, tells the gateway, follows the case. Raises Unavailable or Refused if that
+    has to be tried again."""
     found = desk.journal.get(notes.TICKET, key)
-    if found is None or found.state not in (notes.JUDGED, notes.ACCUSING):
+    if found is None or found.state != notes.ACCUSING:
         return
     note = notes.read(found, TicketNote)
-    if note.outcome == Outcome.CHEATED and not note.ended:
+    if not note.ended:
         note = _accuse(desk, key, note)
-    if note.ended or note.outcome != Outcome.CHEATED or note.case or desk.clock() > note.since + TELL_ANYWAY:
-        told = audits.tell(desk, note)
+    late = desk.clock() - note.since
+    if note.ended or note.case or late > TELL_ANYWAY:
+        told = audits.tell(desk, note) if late <= audits.TELL_FOR else note
         if told != note:
-            note = told
-            desk.journal.write(notes.document(notes.TICKET, key, found.state, note))
-    if note.ended or note.outcome != Outcome.CHEATED:
+            note = _keep(desk, key, told)
+    if note.ended:
         desk.journal.write(notes.document(notes.TICKET, key, notes.CLOSED, replace(note, package=None)))
 
 
 def give_up(desk: Desk, key: bytes, why: str) -> None:
     """Ends an accusation that the chain refuses again and again; the verdict is still told."""
     found = desk.journal.get(notes.TICKET, key)
-    if found is not None and found.state in (notes.JUDGED, notes.ACCUSING):
+    if found is not None and found.state == notes.ACCUSING:
         note = notes.read(found, TicketNote)
         desk.journal.write(notes.document(notes.TICKET, key, notes.ACCUSING, replace(note, ended=why)))
 

@@ -137,9 +137,9 @@ class Jury:
             return _cannot_tell("an order placed on chain") if on_chain else _not_opened(str(refused))
         except Refused as refused:
             return _cannot_tell(str(refused))
-        judgement = desk.bench.judge(claim)
+        judgement = desk.bench.judge(claim, seated=True)
         if judgement.unheard:
-            judgement = desk.bench.judge(self._heard(claim))
+            judgement = desk.bench.judge(self._heard(claim), seated=True)
         return judgement, _words(judgement)
 
     def _heard(self, claim: Claim) -> Claim:

@@ -1,7 +1,6 @@
 """An auditor's process."""
 
 import logging
-import threading
 import time
 
 import uvicorn
@@ -12,10 +11,10 @@ from steelyard.market.journal import Journal
 from steelyard.market.ledger import Ledger
 from steelyard.market.onchain import connect
 from steelyard.market.onchain_cases import OnchainCases
-from steelyard.nodes.auditor import node as nodes
 from steelyard.nodes.auditor.app import app
 from steelyard.nodes.auditor.bench import Bench
 from steelyard.nodes.auditor.desk import Desk
+from steelyard.nodes.auditor.node import Node
 from steelyard.nodes.auditor.road import PeerRoad
 from steelyard.nodes.auditor.settings import Settings
 
@@ -43,11 +42,8 @@ def run(settings: Settings) -> None:
         bench=bench,
         clock=ChainClock(ledger),
     )
-    node = nodes.Node(desk)
-    loops = [
-        threading.Thread(target=node.audit_forever, name="audits", daemon=True),
-        threading.Thread(target=node.court_forever, name="court", daemon=True),
-    ]
+    node = Node(desk)
+    loops = node.loops()
     for loop in loops:
         loop.start()
     log.info("auditor %s at %s judges %s", desk.me, settings.public_url, ", ".join(bench.names) or "nothing")
@@ -60,8 +56,7 @@ def run(settings: Settings) -> None:
         ws="none",
         timeout_graceful_shutdown=GRACE,
     )
-    node.stopping.set()
-    node.wake.set()
+    node.stop()
     for loop in loops:
         loop.join(GRACE)
     road.close()

@@ -1,4 +1,4 @@
-"""The auditor's three loops: HTTP takes tickets in, one thread audits them, one goes to court and sits on juries.
+"""The auditor at work: HTTP takes tickets in, and three loops audit them, accuse, and sit on juries.
 
 One bad ticket or case stops nothing: what fails is logged, waits longer each time, and is tried again.
 """
@@ -6,6 +6,7 @@ One bad ticket or case stops nothing: what fails is logged, waits longer each ti
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import ParamSpec
 
@@ -39,38 +40,67 @@ class Node:
 
     # -- loops -----------------------------------------------------------------------------------------------------
 
-    def audit_forever(self) -> None:
-        """Thread: audits what waits."""
-        while not self.stopping.is_set():
-            self.wake.clear()
-            self.audit_once()
-            self.wake.wait(self.desk.settings.poll)
+    def loops(self) -> list[threading.Thread]:
+        """The threads, not yet started. A gateway that hangs holds up one audit, or the accusations; never a jury."""
+        forever = (("audits", self._audit_forever), ("accusations", self._accuse_forever), ("jury", self._sit_forever))
+        return [threading.Thread(target=loop, name=name, daemon=True) for name, loop in forever]
 
-    def court_forever(self) -> None:
-        """Thread: the pool, accusations, seats."""
+    def stop(self) -> None:
+        """Ends the loops after the step that each is in."""
+        self.stopping.set()
+        self.wake.set()
+
+    def _audit_forever(self) -> None:
+        running: dict[bytes, Future[str | None]] = {}
+        with ThreadPoolExecutor(self.desk.settings.parallel, "audit") as pool:
+            while not self.stopping.is_set():
+                self.wake.clear()
+                running = {key: future for key, future in running.items() if not future.done()}
+                for key in self._tickets():
+                    if key not in running and len(running) < 2 * self.desk.settings.parallel:
+                        running[key] = pool.submit(self._try, key, "ticket", self._ticket, key)
+                self.wake.wait(self.desk.settings.poll)
+
+    def _accuse_forever(self) -> None:
         while not self.stopping.is_set():
-            self.court_once()
+            self.accuse_once()
             self.stopping.wait(self.desk.settings.poll)
 
-    def audit_once(self) -> None:
-        """Takes every waiting ticket that is due one state on."""
-        for found in notes.unfinished(self.desk.journal, notes.TICKET, notes.WAITING):
-            if self.stopping.is_set():
-                return
-            self._try(found.key, "ticket", audits.advance, self.desk, found.key)
+    def _sit_forever(self) -> None:
+        while not self.stopping.is_set():
+            self.sit_once()
+            self.stopping.wait(self.desk.settings.poll)
 
-    def court_once(self) -> None:
-        """Joins the pool if need be, reads the chain's news, takes every open matter one step on."""
-        if not self.in_pool:
-            self._try(b"pool", "pool", self._join)
-        self._try(b"news", "news", self.jury.watch)
-        journal = self.desk.journal
-        for found in notes.unfinished(journal, notes.SEAT, notes.WATCHED, notes.VOTED):
-            self._try(found.key, "seat", self.jury.advance, found.key)
-        for found in notes.unfinished(journal, notes.TICKET, notes.JUDGED, notes.ACCUSING):
+    # -- one round each --------------------------------------------------------------------------------------------
+
+    def audit_once(self) -> None:
+        """Takes every open ticket that is due on."""
+        for key in self._tickets():
+            self._try(key, "ticket", self._ticket, key)
+
+    def accuse_once(self) -> None:
+        """Takes every accusation one step on."""
+        for found in notes.unfinished(self.desk.journal, notes.TICKET, notes.ACCUSING):
             refused = self._try(found.key, "accusation", court.advance, self.desk, found.key)
             if refused is not None:
                 court.give_up(self.desk, found.key, refused)
+
+    def sit_once(self) -> None:
+        """Joins the pool if need be, reads the chain's news, takes every watched case one step on."""
+        if not self.in_pool:
+            self._try(b"pool", "pool", self._join)
+        self._try(b"news", "news", self.jury.watch)
+        for found in notes.unfinished(self.desk.journal, notes.SEAT, notes.WATCHED, notes.VOTED):
+            self._try(found.key, "seat", self.jury.advance, found.key)
+
+    def _tickets(self) -> list[bytes]:
+        """Open tickets that are due."""
+        found = notes.unfinished(self.desk.journal, notes.TICKET, notes.WAITING, notes.JUDGED)
+        return [document.key for document in found if self.tries.due(document.key)]
+
+    def _ticket(self, key: bytes) -> None:
+        audits.advance(self.desk, key)
+        audits.report(self.desk, key)
 
     def _join(self) -> None:
         join_pool(self.desk)

@@ -1,6 +1,6 @@
 """What an auditor writes down: one document per ticket, one per jury seat, one for how far it has read the chain.
 
-ticket: waiting → judged → (accusing →) closed.    seat: watched → voted → closed.
+ticket: waiting → judged (nobody is accused) or accusing → closed.    seat: watched → voted → closed.
 """
 
 from typing import Final, TypeVar

@@ -38,6 +38,8 @@ class Settings:
     """How long to wait for a provider's claim before a case is settled without it (the buyer is then not repaid)."""
     settle_patience: float = 20.0
     """How long a juror leaves the settling of a finished case to its challenger."""
+    parallel: int = 4
+    """Tickets whose packages are fetched at a time; replays are one at a time."""
     max_waiting: int = 256
     """Tickets that may wait; more are refused as busy."""
     private_sources: bool = True
