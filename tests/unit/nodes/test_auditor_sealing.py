@@ -54,8 +54,14 @@ def test_padding_comes_off_and_shows_three_bits_of_the_length(size: int) -> None
     padded = sealing.pad(b"z" * size)
     assert sealing.unpad(padded) == b"z" * size
     length = len(padded)
-    assert length % (1 << length.bit_length() - 4) == 0
+    full = sealing.MAX_SEALED - sealing.OVERHEAD
+    assert length % (1 << length.bit_length() - 4) == 0 or full <= length <= max(full, size + 4)
     assert length <= max(sealing.SMALLEST, (size + 4) * 9 / 8)
+
+
+def test_a_body_that_just_fits_is_sealed() -> None:
+    sealed = sealing.seal(b"z" * (sealing.MAX_SEALED - sealing.OVERHEAD - 4), KEYS)
+    assert len(sealed.ciphertext) == sealing.MAX_SEALED
 
 
 def test_a_body_over_the_limit_is_refused_with_the_numbers() -> None:

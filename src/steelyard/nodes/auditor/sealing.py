@@ -68,7 +68,8 @@ def pad(body: bytes) -> bytes:
     eighth is padding, and one of eight lengths in each doubling is all that shows."""
     size = max(SMALLEST, 4 + len(body))
     step = 1 << max(0, size.bit_length() - 4)
-    return (len(body).to_bytes(4, "little") + body).ljust(-(-size // step) * step, b"\0")
+    most = max(size, MAX_SEALED - OVERHEAD)  # no padding makes a body too large that is not
+    return (len(body).to_bytes(4, "little") + body).ljust(min(most, -(-size // step) * step), b"\0")
 
 
 def unpad(padded: bytes) -> bytes:
