@@ -1,4 +1,4 @@
-"""A receipt file checked offline: `steelyard verify` and programs that buy."""
+"""A receipt checked offline: `steelyard verify` and programs that buy."""
 
 from steelyard.protocol.eip712 import read_hex
 from steelyard.protocol.records import Cancel, Offer, Order, Receipt
@@ -7,9 +7,8 @@ from steelyard.wire.messages import signature_of
 from steelyard.wire.receipts import ReceiptDocument, from_json
 
 
-def read(raw: bytes) -> Document:
+def opened(told: ReceiptDocument) -> Document:
     """A receipt document's records, units and salts. Raises Malformed with what is wrong and where."""
-    told: ReceiptDocument = from_json(raw)
     cancel = told.cancel
     return Document(
         domain=told.domain.domain(),
@@ -28,6 +27,16 @@ def read(raw: bytes) -> Document:
     )
 
 
-def check(raw: bytes) -> list[Finding]:
+def read(raw: bytes) -> Document:
+    """The same from a file's bytes."""
+    return opened(from_json(raw))
+
+
+def verify(receipt: ReceiptDocument) -> list[Finding]:
     """Every check that needs neither chain nor model, in a fixed order. Raises Malformed."""
+    return check_document(opened(receipt))
+
+
+def check(raw: bytes) -> list[Finding]:
+    """`verify` over a file's bytes."""
     return check_document(read(raw))
