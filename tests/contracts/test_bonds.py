@@ -125,6 +125,11 @@ def test_a_slash_pays_out_at_most_half(world):
     assert world.bonds.credit(DEAD) == 41
 
 
+def test_nobody_is_paid_a_part_of_a_slash(world):
+    with pytest.raises(Reverted, match=r"^money\.nobody$"):
+        world.bonds.slash(ANN.address, 80, 0, [(NOBODY, 1)], by=world.rulings)
+
+
 def test_a_slash_of_the_callers_own_reservation_frees_it(world):
     world.bonds.reserve(ANN.address, 30, by=world.rulings)
     with pytest.raises(Reverted, match=r"^bonds\.release$"):

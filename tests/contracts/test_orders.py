@@ -6,7 +6,7 @@ import pytest
 from desk import ANN, ANSWER, EVE, NONCE, PAUL, PROMPT, SALT, Desk, packed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import NOBODY, Reverted, World, key
+from world import NOBODY, Reverted, World, key, version_two
 
 from steelyard.protocol import merkle, roots
 from steelyard.protocol.price import price
@@ -121,6 +121,23 @@ def test_an_order_that_could_not_be_served_is_refused_by_name_ord_2(desk):
     desk.place(desk.order())
 
 
+def test_an_order_for_another_model_than_the_offers_is_refused_ord_2(desk):
+    other = desk.model(EVE)
+    with pytest.raises(Reverted, match=r"^orders\.registration$"):
+        desk.place(desk.order(registration=other))
+
+
+def test_records_of_an_unknown_version_are_refused(desk):
+    order = desk.order()
+    for sold, wanted in ((version_two(desk.sold), order), (desk.sold, version_two(order))):
+        with pytest.raises(Reverted, match=r"^record\.version$"):
+            desk.orders.place(sold, wanted, packed(PROMPT), NOBODY, by=ANN)
+    desk.place(order)
+    receipt = version_two(desk.receipt(order))
+    with pytest.raises(Reverted, match=r"^record\.version$"):
+        desk.orders.deliver(desk.sold, order, receipt, b"\x00" * 65, packed(ANSWER), SALT, by=EVE)
+
+
 def test_a_delivery_that_is_not_the_signed_answer_to_this_order_is_refused_ord_3(desk):
     order = desk.order()
     desk.place(order)
@@ -198,7 +215,7 @@ def test_a_callback_that_fails_or_never_ends_undoes_nothing_ord_5(desk, body):
 
 def test_who_delivers_cannot_starve_a_callback_ord_5(desk):
     taker = desk.deploy_source(
-        CALLER.replace("{BODY}", "for i: uint256 in range(10):\n        self.last = keccak256(self.last)")
+        CALLER.replace("{BODY}", "for i: uint256 in range(600):\n        self.last = keccak256(self.last)")
     )
     order = desk.order()
     desk.place(order, taker.address)

@@ -48,6 +48,8 @@ def authorization(world: World, kind: str = "Transfer", after: int = 0, before: 
 def test_only_the_minter_makes_money(world):
     with pytest.raises(Reverted, match=r"^token\.minter$"):
         world.token.mint(EVE.address, 1, by=EVE)
+    with pytest.raises(Reverted, match=r"^token\.nobody$"):
+        world.token.mint(NOBODY, 1, by=world.deployer)
     assert world.token.totalSupply() == 100 * UNITS
     assert (world.token.decimals(), world.token.version()) == (6, "1")
 
