@@ -212,6 +212,10 @@ class Bought:
     frames: list[Frame]
 
     @property
+    def order(self) -> Order:
+        return Order.from_json(self.request.order.record)
+
+    @property
     def units(self) -> list[int]:
         return [unit for frame in self.frames for unit in frame.units]
 
@@ -232,16 +236,15 @@ class Bought:
         """Units that the receipt commits to, by trying."""
         assert self.last.salt is not None
         salt = bytes.fromhex(self.last.salt[2:])
-        order = Order.from_json(self.request.order.record)
         for count in range(len(self.units) + 1):
-            answer = generate.whole_answer(order, self.request.prompt, self.units[:count])
+            answer = generate.whole_answer(self.order, self.request.prompt, self.units[:count])
             if roots.units_root(answer, salt) == self.receipt.response_root:
                 return count
         raise AssertionError("the receipt commits to other units")
 
     def price(self, listing: Listing) -> MicroToken:
-        order = Order.from_json(self.request.order.record)
-        return generate.price_of(listing.offer, order, order.prompt_units - order.answer_from + self.committed())
+        prefix = self.order.prompt_units - self.order.answer_from
+        return generate.price_of(listing.offer, self.order, prefix + self.committed())
 
 
 def signed_by(key: Key, record: Record, domain: Domain = DOMAIN) -> Signed:

@@ -170,8 +170,6 @@ class Provider:
             units += [step.id for step in ready]
             leaves += [step.leaf for step in ready]
             running.say(Frame(units=[step.id for step in ready]))
-            if running.cancel_at is not None and len(units) >= running.cancel_at:
-                running.stop()
         self.metrics.units.inc(len(units))
         return self._ended(running, units, leaves)
 
@@ -181,13 +179,12 @@ class Provider:
         a cheat."""
         accepted, cancel_at = running.accepted, running.cancel_at
         finish = generate.finish_of(accepted.order, self.engine.card.ends, units)
-        if finish != "cancel":
-            return Answer(tuple(units), tuple(leaves), finish)
-        if cancel_at is None or len(units) < cancel_at:
+        if cancel_at is not None and len(units) > (most := cancel_at + accepted.listing.offer.run_ahead):
+            return Answer(tuple(units[:most]), tuple(leaves[:most]), "cancel")
+        if finish == "cancel" and (cancel_at is None or len(units) < cancel_at):
             why = "the buyer hung up" if running.left else "the run was stopped"
             raise Unavailable("provider.cut", f"{why} after {len(units)} of {accepted.order.max_units} units")
-        most = cancel_at + accepted.listing.offer.run_ahead
-        return Answer(tuple(units[:most]), tuple(leaves[:most]), finish)
+        return Answer(tuple(units), tuple(leaves), finish)
 
     async def _commit(self, accepted: Accepted, answer: Answer, cancel: Signed | None) -> Frame:
         order, salt = accepted.order, provider_salt(self.secret, accepted.digest)
@@ -263,8 +260,6 @@ class Provider:
         await self._require_session_key(order.channel, cancel, signed, "cancel")
         if running is not None:
             running.obey(signed, cancel.units)
-            if running.delivered >= cancel.units:
-                running.stop()
 
     def _order(self, digest: bytes) -> Order:
         kept = self.journal.get("order", digest)

@@ -76,9 +76,9 @@ class Running:
         def pull() -> None:
             last: Item = None
             try:
-                for step in steps:
+                for made, step in enumerate(steps, 1):
                     loop.call_soon_threadsafe(queue.put_nowait, step)
-                    if self._stop.is_set():
+                    if self._stop.is_set() or (self.cancel_at is not None and made >= self.cancel_at):
                         break
             except BaseException as error:  # noqa: BLE001  told to the reader below, never swallowed
                 last = error
