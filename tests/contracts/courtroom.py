@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyrevm
 from world import NOBODY, UNITS, Contract, Mutant, World, key
 
 from steelyard.protocol import merkle, roots
@@ -90,6 +91,11 @@ class Courtroom(World):
         self.channel = self.open(ANN, SESSION, 100 * UNITS, [(PAUL, 60 * UNITS)])
         self.sold = self.offer(PAUL, self.registration, price_out=PRICE_OUT)
         self.turn(self.terms.epoch_seconds)
+
+    def machine(self) -> Any:
+        """A mutant is compiled without the optimiser and larger than a contract may be."""
+        limit = 1 << 16 if self.mutant else 24_576
+        return pyrevm.EVM(env=pyrevm.Env(cfg=pyrevm.CfgEnv(1, limit)), spec_id="PRAGUE")
 
     def judge(self) -> Address:
         """Deploys Rulings."""

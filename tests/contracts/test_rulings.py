@@ -879,6 +879,9 @@ def test_twins_are_slashed_for_once_whatever_is_open_rul_41(room):
     third = twins(room, sale, evidence_root=b"\x0a" * 32)
     with refused("rulings.convicted"):
         room.court.convict_twice(*third, NO_TIE, by=EVE)
+    shown = replace(sale, receipt=third[3], receipt_signature=third[4])
+    with refused("rulings.convicted"):  # two more receipts, neither of them convicted
+        room.court.convict_twice(*twins(room, shown, evidence_root=b"\x0b" * 32), NO_TIE, by=EVE)
     with refused("rulings.convicted"):
         room.challenge(sale, OTHER)
     assert room.judged(case, [CHEATED] * 3) == CHEATED
