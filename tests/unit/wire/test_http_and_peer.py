@@ -27,7 +27,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 @contextlib.asynccontextmanager
 async def served(endpoint: Endpoint, path: str = "orders") -> AsyncIterator[str]:
     app = http.app([Route(PATHS[path], endpoint, methods=["GET", "POST"])])
-    with socket.socket() as listener:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none", lifespan="off"))

@@ -42,8 +42,6 @@ class OrderBody(msgspec.Struct, frozen=True):
     salt: str
     coin: str
     audit_rate: float = 0.0
-    attempt: str = ""
-    """Hex of `retries`' body hash, for a request that is not streamed."""
 
 
 class ReceiptBody(msgspec.Struct, frozen=True):
@@ -84,7 +82,7 @@ class Records:
     def __init__(self, journal: Journal, domain: Domain) -> None:
         self.journal, self.domain = journal, domain
 
-    async def ordered(self, placed: Placed, *, buyer: str, request: str, audit_rate: float, attempt: str = "") -> None:
+    async def ordered(self, placed: Placed, *, buyer: str, request: str, audit_rate: float) -> None:
         """Before an order leaves."""
         body = OrderBody(
             buyer=buyer,
@@ -98,7 +96,6 @@ class Records:
             salt=hexed(placed.salt),
             coin=hexed(placed.coin),
             audit_rate=audit_rate,
-            attempt=attempt,
         )
         await self.journal.commit(_document("order", placed.digest, State.ASSIGNED, body, ABSENT))
 
