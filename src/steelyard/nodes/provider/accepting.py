@@ -62,6 +62,10 @@ class Channels:
             self._known[key] = known
         return known[1], known[2]
 
+    def forget(self, key: bytes) -> None:
+        """It was too short for something: its owner may have topped it up just now."""
+        self._known.pop(key, None)
+
 
 class Accepting:
     """The rules by which orders are taken. `known`: every offer that we signed; `sold`: those that stand."""
@@ -117,6 +121,7 @@ class Accepting:
             offer = accepted.listing.offer
             self.accounts.require_room(accepted.channel, offer, tab, accepted.allocation, price, now)
         except Refused:
+            self.channels.forget(accepted.channel.id)
             if before is not None:
                 tab.left[accepted.digest] = before
             raise

@@ -290,7 +290,11 @@ class Provider:
             raise Refused("voucher.offer", f"0x{voucher.offer.hex()} is none of our offers")
         await self._require_session_key(voucher.channel, voucher, signed, "voucher")
         channel, allocation = await self._aside(lambda: self.channels.get(voucher.channel))
-        await self.accounts.accept(voucher, signature_of(signed), channel, allocation)
+        try:
+            await self.accounts.accept(voucher, signature_of(signed), channel, allocation)
+        except Refused:
+            self.channels.forget(voucher.channel)
+            raise
         self.metrics.vouchers.inc()
 
     async def _take_riding(self, signed: Signed) -> None:
