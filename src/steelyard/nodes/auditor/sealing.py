@@ -17,7 +17,7 @@ from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
 
 KEY_LABEL: Final = b"steelyard/encryption"
-MAX_SEALED: Final = 24 << 10  # = 24,576 bytes: MAX_CIPHERTEXT of contracts/Rulings.vy
+MAX_SEALED: Final = 64 << 10  # = 65,536 bytes: MAX_CIPHERTEXT of contracts/Rulings.vy
 WRAPPED: Final = 80  # bytes: 32 of an ephemeral key, 16 of a tag, 32 of the body's key
 OVERHEAD: Final = 24 + 16  # nonce and tag of the body
 SMALLEST: Final = 1 << 10  # bytes of the smallest padded body
