@@ -1,6 +1,9 @@
 """The chain over plain JSON-RPC: any endpoint in production, anvil on a laptop.
 
-Transactions are signed by eth-account (type 2, EIP-1559); the rest is four requests, so no client library is loaded.
+Transactions are signed by hand (`transactions`); the rest is a few requests, so no client library is loaded.
+
+Nothing is sent twice: a request that failed on the way is repeated with the very same signed transaction; a new one is
+signed only when all that this account sent before is mined (after a restart, too) or has lost its nonce to it.
 """
 
 import http.client
@@ -13,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from steelyard.chain.port import Block, Log, Mined
+from steelyard.chain.transactions import Transaction
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.keys import Key, checksum
 from steelyard.protocol.units import Address, Timestamp
@@ -22,6 +26,9 @@ MINED_WITHIN = 120.0
 POLL = 0.05
 MAX_ANSWER = 64 << 20
 TIP = 10**9  # 1 gwei
+NONCE_TRIES = 3
+NONCE_WORDS = ("nonce", "underpriced")
+"""In an endpoint's complaint when another process sent for the same account just now."""
 ERROR_STRING = bytes.fromhex("08c379a0")  # selector of Error(string)
 HEADERS = {"content-type": "application/json"}
 
@@ -93,18 +100,27 @@ class Rpc:
         return answer
 
 
+_SENDING: dict[Address, threading.Lock] = {}
+"""One for each account of this process, whatever number of chains send for it: nonces are handed out in order."""
+
+
 class RpcChain:
     """`chain.port.Chain` over JSON-RPC."""
 
     def __init__(self, url: str, key: Key | None = None, chain_id: int | None = None) -> None:
-        """Raises Refused("chain.id") if `chain_id` is given and the endpoint serves another chain."""
+        """With a key, waits until nothing that it sent before is in flight, so that what the caller reads next is true.
+
+        Raises Refused("chain.id") if `chain_id` is given and the endpoint serves another chain, Unavailable."""
         self.rpc = Rpc(url)
         self._key = key
-        self._nonce = 0
-        self._sending = threading.Lock()
+        self._lost: dict[tuple[Address | None, bytes], str] = {}
+        """Calls whose fate we have not seen -> hash of their transaction."""
         self.chain_id = int(self.rpc("eth_chainId"), 16)
         if chain_id is not None and chain_id != self.chain_id:
             raise Refused("chain.id", f"{url} serves chain {self.chain_id}, not {chain_id}")
+        if key is not None:
+            self._sending = _SENDING.setdefault(key.address, threading.Lock())
+            self._land(key.address)
 
     @property
     def account(self) -> Address | None:
@@ -131,55 +147,66 @@ class RpcChain:
             raise refusal(error) from error
 
     def send(self, to: Address | None, data: bytes) -> Mined:
-        """See the port."""
+        """See the port. The same call again, after Unavailable, finds what became of the first one."""
         if self._key is None:
             raise Refused("chain.no-key", "this node reads only")
         request: dict[str, str] = {"from": self._key.address, "data": "0x" + data.hex()}
         if to is not None:
             request["to"] = to
         with self._sending:
-            tx_hash = self._submit(request, to, data)
-        return self._wait(tx_hash)
-
-    def _submit(self, request: dict[str, str], to: Address | None, data: bytes) -> str:
-        from eth_account import Account  # half a second of imports that readers do not need
-
-        assert self._key is not None
+            if self._lost:
+                self._land(self._key.address)
+            tx_hash = self._lost.get((to, data))
+            if tx_hash is None or self.rpc("eth_getTransactionReceipt", tx_hash) is None:
+                tx_hash = self._submit(self._key, request, to, data)
+            self._lost.pop((to, data), None)
         try:
-            gas = int(self.rpc("eth_estimateGas", request, "pending"), 16)
-        except RpcError as error:
-            raise refusal(error) from error
-        base = int(self.rpc("eth_getBlockByNumber", "latest", False).get("baseFeePerGas", "0x0"), 16)
-        known = int(self.rpc("eth_getTransactionCount", self._key.address, "pending"), 16)
-        transaction: dict[str, Any] = {
-            "type": 2,
-            "chainId": self.chain_id,
-            "nonce": known,
-            "gas": gas + gas // 3,  # state may move between estimate and block
-            "maxFeePerGas": 2 * base + TIP,
-            "maxPriorityFeePerGas": TIP,
-            "value": 0,
-            "data": data,
-        }
-        if to is not None:
-            transaction["to"] = to
-        signed = Account.sign_transaction(transaction, self._key.secret)
-        tx_hash = "0x" + bytes(signed.hash).hex()
-        try:
-            self.rpc("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
-        except RpcError as error:
-            if "already" not in error.message:  # the first try of a retried request got through
-                raise refusal(error) from error
+            return self._wait(tx_hash, request)
+        except Unavailable:
+            self._lost[to, data] = tx_hash
+            raise
+
+    def _land(self, account: Address) -> None:
+        """Waits until all that the account has in flight is mined."""
+        deadline = time.monotonic() + MINED_WITHIN
+        while (flying := self._count(account, "pending") - self._count(account, "latest")) > 0:
+            if time.monotonic() > deadline:
+                raise Unavailable("chain.timeout", f"{flying} of {account} in flight for {MINED_WITHIN:.0f} s")
+            time.sleep(POLL)
+
+    def _count(self, account: Address, at: str) -> int:
+        return int(self.rpc("eth_getTransactionCount", account, at), 16)
+
+    def _submit(self, key: Key, request: dict[str, str], to: Address | None, data: bytes) -> str:
+        for attempt in range(1, NONCE_TRIES + 1):
+            try:
+                gas = int(self.rpc("eth_estimateGas", request, "pending"), 16)
+                base = int(self.rpc("eth_getBlockByNumber", "latest", False).get("baseFeePerGas", "0x0"), 16)
+                gas += gas // 3  # state may move between estimate and block
+                nonce = self._count(key.address, "pending")
+                transaction = Transaction(self.chain_id, nonce, TIP, 2 * base + TIP, gas, to, data)
+                raw, digest = transaction.sign(key)
+                tx_hash = "0x" + digest.hex()
+                self._lost[to, data] = tx_hash
+                self.rpc("eth_sendRawTransaction", "0x" + raw.hex())
+            except RpcError as error:
+                if "already" in error.message:  # the first try of a repeated request got through
+                    break
+                self._lost.pop((to, data), None)
+                if attempt == NONCE_TRIES or not any(word in error.message for word in NONCE_WORDS):
+                    raise refusal(error) from error
+            else:
+                break
         return tx_hash
 
-    def _wait(self, tx_hash: str) -> Mined:
+    def _wait(self, tx_hash: str, request: dict[str, str]) -> Mined:
         deadline = time.monotonic() + MINED_WITHIN
         while (receipt := self.rpc("eth_getTransactionReceipt", tx_hash)) is None:
             if time.monotonic() > deadline:
                 raise Unavailable("chain.timeout", f"{tx_hash} not mined within {MINED_WITHIN:.0f} s")
             time.sleep(POLL)
         if int(receipt["status"], 16) != 1:
-            raise Refused("chain.reverted", f"{tx_hash} in block {int(receipt['blockNumber'], 16)}")
+            raise self._why(tx_hash, request, receipt["blockNumber"])
         contract = receipt.get("contractAddress")
         return Mined(
             bytes.fromhex(tx_hash[2:]),
@@ -188,6 +215,14 @@ class RpcChain:
             checksum(contract) if contract else None,
             tuple(read_log(log) for log in receipt["logs"]),
         )
+
+    def _why(self, tx_hash: str, request: dict[str, str], block: str) -> Refused | Unavailable:
+        """Why a mined transaction reverted: the same call on the state after its block, if that says it."""
+        try:
+            self.rpc("eth_call", request, block)
+        except RpcError as error:
+            return refusal(error)
+        return Refused("chain.reverted", f"{tx_hash} in block {int(block, 16)}")
 
     def logs(self, addresses: Sequence[Address], first: int, last: int) -> list[Log]:
         """eth_getLogs."""
