@@ -65,5 +65,5 @@ def test_a_body_that_just_fits_is_sealed() -> None:
 
 
 def test_a_body_over_the_limit_is_refused_with_the_numbers() -> None:
-    with pytest.raises(Refused, match=r"case\.too-large: \d+ bytes sealed, at most 24576"):
+    with pytest.raises(Refused, match=r"case\.too-large: \d+ bytes sealed, at most 65536"):
         sealing.seal(b"z" * sealing.MAX_SEALED, KEYS)
