@@ -11,7 +11,7 @@ from steelyard.chain.bindings.escrow import Escrow
 from steelyard.chain.codec import encode
 from steelyard.chain.port import Chain
 from steelyard.protocol.eip712 import Domain
-from steelyard.protocol.errors import Malformed
+from steelyard.protocol.errors import Malformed, Refused
 from steelyard.protocol.keys import checksum
 from steelyard.protocol.units import MICRO, Address
 
@@ -50,8 +50,21 @@ class Parameters:
     withdrawal_delay: int = 14 * DAY
 
     def longest_case(self) -> int:
-        """Seconds from a challenge to its ruling at most, the wait for a seed aside."""
-        return self.open_window + self.commit_window + self.reveal_window + self.appeal_window
+        """Seconds from a challenge to its ruling at most: seated just before it lapses, then all windows."""
+        trial = self.open_window + self.commit_window + self.reveal_window
+        return 2 * trial + self.appeal_window
+
+    def check(self) -> None:
+        """Raises Refused("deploy.windows") if bond could leave, or a pool be forgotten, before the last case on it ends
+        (rule M4). The contracts check the rest by themselves."""
+        exposed = self.epoch_seconds + self.longest_order + self.challenge_window + self.longest_case()
+        if self.withdrawal_delay <= exposed:
+            raise Refused(
+                "deploy.windows", f"bond leaves after {self.withdrawal_delay} s, may be slashed for {exposed} s"
+            )
+        remembered = self.memory_epochs * self.epoch_seconds
+        if remembered <= exposed:
+            raise Refused("deploy.windows", f"pools are remembered for {remembered} s, needed for {exposed} s")
 
 
 DEVNET = Parameters(
@@ -132,8 +145,9 @@ def _type(item: dict[str, Any]) -> str:
 
 def deploy(chain: Chain, p: Parameters, token: Address | None = None) -> Deployment:
     """Deploys a market; with no `token`, a test token whose minter is the chain's account. The deployer can do nothing
-    afterwards."""
+    afterwards. Raises Refused("deploy.windows")."""
     assert chain.account is not None
+    p.check()
     block = chain.head().number
     token = token or create(chain, "Token", "Steelyard Test Dollar", "sUSD", chain.account)
     bonds = create(chain, "Bonds", token, p.withdrawal_delay)

