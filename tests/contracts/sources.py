@@ -1,5 +1,6 @@
 """The contracts' sources, compiled once per process; mutants of them; contracts of a test's own."""
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from vyper.compiler import compile_from_file_input
 from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
 from vyper.compiler.settings import OptimizationLevel, Settings
+from vyper.warnings import ContractSizeLimit
 
 SOURCES = Path(__file__).parents[2] / "contracts"
 
@@ -75,6 +77,9 @@ def _artifact(source: Any, bundle: FilesystemInputBundle) -> Artifact:
     mutant = isinstance(bundle, _Mutating)
     settings = Settings(optimize=OptimizationLevel.NONE if mutant else OptimizationLevel.GAS)
     formats = ["abi", "bytecode", "bytecode_runtime"]
-    out = compile_from_file_input(source, input_bundle=bundle, output_formats=formats, settings=settings)
+    with warnings.catch_warnings():
+        if mutant:
+            warnings.simplefilter("ignore", ContractSizeLimit)  # of unoptimised code, which nobody deploys but we
+        out = compile_from_file_input(source, input_bundle=bundle, output_formats=formats, settings=settings)
     code, runtime = (bytes.fromhex(out[key][2:]) for key in ("bytecode", "bytecode_runtime"))
     return Artifact(tuple(out["abi"]), code, runtime)
