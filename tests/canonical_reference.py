@@ -1,6 +1,6 @@
 """spec/arithmetic.md and spec/sampler.md once more, slowly: a number at a time, no kernel, no packing.
 
-binary32 numbers are numpy scalars, whose + - * / are IEEE operations; a fused multiply-add is exact rational arithmetic,
+binary32 numbers are numpy scalars, whose + - * / are IEEE operations; a fused multiply-add is exact rational arithmetic
 rounded once. Nothing here is imported from the engine.
 """
 

@@ -18,7 +18,7 @@ GATE, INSIDE, YIELD, PROBE, COUNTERS = (LINE * line for line in range(5))
 CODE, COUNT = YIELD + 1, YIELD + 2
 """Slots of the shared state. CODE and COUNT: the program, read only behind the open gate.
 COUNTERS begins two lines per operation: chunks taken, chunks done."""
-SPINS: Final = 3000  # pauses before the thread offers its core to somebody else
+SPINS: Final = 400  # pauses, some 20 µs in all: several chunks' time; then the thread offers its core to others
 BAD_FLOATS: Final = 1
 FUNCTION: Final = ir.FunctionType(I32, [])
 KERNEL_TYPE: Final = ir.FunctionType(ir.VoidType(), [PTR, I64, PTR])

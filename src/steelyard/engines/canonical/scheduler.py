@@ -40,30 +40,38 @@ class Scheduler:
         self._thread.start()
 
     def add(self, run: InFlight) -> None:
-        """Admits a run. Raises Unavailable: `engine.busy`, `engine.closed`; Refused("order.context-too-long")."""
+        """Admits a run. Raises Unavailable: `engine.busy`, `engine.closed`."""
         needed = -(-run.most // self._model.recipe.page)
         with self._change:
-            if self._closing or not self._thread.is_alive():
-                raise Unavailable("engine.closed", "the engine is closed")
-            if len(self._runs) >= MAX_RUNS or needed > self._free_pages:
-                told = f"{len(self._runs)} runs of {MAX_RUNS}; needs {needed} pages, {self._free_pages} free"
-                raise Unavailable("engine.busy", told)
+            while not self._fits(needed):
+                self._change.wait()
             self._free_pages -= needed
             run.table = np.zeros(needed, np.int64)
             self._runs.append(run)
-            self._change.notify()
+            self._change.notify_all()
+
+    def _fits(self, needed: int) -> bool:
+        """False if there will be room as soon as a cancelled run has left; raises if that will not help."""
+        if self._closing or not self._thread.is_alive():
+            raise Unavailable("engine.closed", "the engine is closed")
+        if len(self._runs) < MAX_RUNS and needed <= self._free_pages:
+            return True
+        if not any(run.cancelled for run in self._runs):
+            told = f"{len(self._runs)} runs of {MAX_RUNS}; needs {needed} pages, {self._free_pages} free"
+            raise Unavailable("engine.busy", told)
+        return False
 
     def cancel(self, run: InFlight) -> None:
         """The run ends silently before its next step."""
         with self._change:
             run.cancelled = True
-            self._change.notify()
+            self._change.notify_all()
 
     def close(self) -> None:
         """Ends all runs with Unavailable("engine.closed"), then the threads."""
         with self._change:
             self._closing = True
-            self._change.notify()
+            self._change.notify_all()
         self._thread.join()
 
     def _loop(self) -> None:
@@ -79,8 +87,8 @@ class Scheduler:
                 self._closing = True
                 runs = self._runs[:]
             for run in runs:
-                run.sink.fail(error)
                 self._drop(run)
+                run.sink.fail(error)
             self._model.close()
 
     def _wait(self) -> list[InFlight]:
@@ -102,6 +110,7 @@ class Scheduler:
             self._free_pages += len(run.table)
             self._spare += run.pages
             run.pages = []
+            self._change.notify_all()
 
     def _share(self, runs: list[InFlight]) -> list[tuple[InFlight, int]]:
         """How many tokens of each run go into this step."""
@@ -142,6 +151,7 @@ class Scheduler:
                 over.add(run)
         for run in over:
             self._drop(run)
+            run.sink.finish()
 
     def _provide(self, run: InFlight, end: int) -> None:
         """Pages for positions below `end`."""

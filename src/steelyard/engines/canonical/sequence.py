@@ -35,6 +35,10 @@ class Sink(Protocol):
         """The rule picks `pick` for index `position`. May append to `run.ids`. True when the run is over."""
         ...
 
+    def finish(self) -> None:
+        """The run is over and its memory given back."""
+        ...
+
     def fail(self, error: SteelyardError) -> None:
         """The run ends with this error."""
         ...
@@ -63,22 +67,25 @@ class Generating:
     def __init__(self, prompt: Sequence[int], most: int, ends: frozenset[int]) -> None:
         self._prompt, self._left, self._ends = prompt, most, ends
         self.steps: queue.SimpleQueue[Step | SteelyardError | None] = queue.SimpleQueue()
-        """Steps, then None or an error. The first item is None if a prefix was checked and is right."""
+        """Steps, then None or an error."""
+        self._last: Refused | None = None
 
     def row(self, run: InFlight, position: int, pick: int, state: Floats, logits: Floats) -> bool:
         if position < len(self._prompt):
             if pick == self._prompt[position]:
                 return False
             told = f"id {self._prompt[position]} at {position} is not this model's"
-            self.steps.put(Refused("order.prefix-mismatch", told))
+            self._last = Refused("order.prefix-mismatch", told)
             return True
         self.steps.put(Step(pick, leaf(evidence(state), float(logits[pick]))))
         self._left -= 1
         if pick in self._ends or self._left == 0:
-            self.steps.put(None)
             return True
         run.ids.append(pick)
         return False
+
+    def finish(self) -> None:
+        self.steps.put(self._last)
 
     def fail(self, error: SteelyardError) -> None:
         self.steps.put(error)
@@ -105,10 +112,10 @@ class Replaying:
             self.expected.append(pick)
             self.leaves.append(leaf(found, float(logits[self._answer[index]])))
             self.states.append(found)
-        if position + 1 < len(self._prompt) + len(self._answer):
-            return False
+        return position + 1 == len(self._prompt) + len(self._answer)
+
+    def finish(self) -> None:
         self.over.put(None)
-        return True
 
     def fail(self, error: SteelyardError) -> None:
         self.over.put(error)
