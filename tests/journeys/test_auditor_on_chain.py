@@ -229,6 +229,20 @@ def test_an_honest_answer_is_acquitted_on_chain_when_somebody_challenges_it(cour
     assert court.ledger.bonds.held(PROVIDER.address) == before
 
 
+def test_a_case_that_nobody_seated_in_time_lapses_and_everybody_keeps_what_is_theirs(court: Court) -> None:
+    claim = court.stall.sell(Alphabet(lie_from=2), court.order(4), PROMPT)
+    court.road.gateway = court.road.provider = package_of(claim)
+    bonds, court.road.receipts = court.ledger.bonds, []
+    held, reserved = bonds.held(PROVIDER.address), bonds.reserved(PROVIDER.address)
+    court.ticket(claim)
+    while not note(court).case:
+        court.tick()
+    assert bonds.reserved(PROVIDER.address) > reserved
+    court.anvil.turn(DEVNET.open_window + DEVNET.commit_window + DEVNET.reveal_window + 1)
+    assert run_until_closed(court).ended == "no ruling"
+    assert (bonds.held(PROVIDER.address), bonds.reserved(PROVIDER.address)) == (held, reserved)
+
+
 def test_leaving_counts_from_the_next_epoch_on(court: Court) -> None:
     cases = court.nodes[3].desk.cases
     assert cases.joined()

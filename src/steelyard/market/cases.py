@@ -22,7 +22,7 @@ class Stage(IntEnum):
     """Where a case is. It only ever moves down this list."""
 
     CHALLENGED = 1
-    """Stake reserved; seats are drawn from a block that is not known yet."""
+    """Stake reserved; seats are drawn from a block that is not known yet. Lapses after `open_until`."""
     SEATED = 2
     """The opener has until `open_until`."""
     OPENED = 3

@@ -7,7 +7,7 @@ import logging
 
 from msgspec.structs import replace
 
-from steelyard.market.cases import Case, Consent, Opening, Stage, Tie
+from steelyard.market.cases import NEVER, Case, Consent, Opening, Stage, Tie
 from steelyard.nodes.auditor import audits, notes, packages, sealing
 from steelyard.nodes.auditor.desk import Desk
 from steelyard.nodes.auditor.notes import TicketNote
@@ -95,7 +95,9 @@ def _step(desk: Desk, note: TicketNote, claim: Claim, case: bytes) -> str:
         return "no ruling" if found.outcome is None else f"ruled {found.outcome.name.lower()}"
     tied = bool(found.claim) or _tie(desk, note, claim, case)
     now = desk.ledger.now()
-    if found.stage is Stage.CHALLENGED:
+    if found.stage is Stage.CHALLENGED and NEVER < found.open_until < now:
+        desk.cases.settle(case)  # nobody seated it in time: it lapses
+    elif found.stage is Stage.CHALLENGED:
         _seat(desk, case)
     elif found.stage is Stage.SEATED:
         if now > found.open_until:
