@@ -1,11 +1,17 @@
 """`steelyard models`: the store of model files."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from steelyard.cli import screen
+from steelyard.cli import place, screen
+from steelyard.cli.place import HERE, Password, Place
 from steelyard.engines import gguf_head, store
+from steelyard.protocol.errors import Malformed, Refused
+
+if TYPE_CHECKING:
+    from steelyard.market.onchain import OnchainLedger
 
 app = App(name="models", help="Pull, list and inspect model files.")
 
@@ -75,3 +81,50 @@ def inspect(model: str = store.DEFAULT, /, *, as_json: screen.Json = False) -> N
         "licence": head.fields.get("general.license"),
     }
     screen.show_fields(told, as_json)
+
+
+@app.command
+def register(
+    model: str,
+    /,
+    *,
+    royalty: Annotated[str, Parameter(help="Percent of every payout that goes to you.")] = "0",
+    licence: Annotated[Path | None, Parameter(help="File with the licence's text, pinned by its hash.")] = None,
+    wallet: Annotated[str, Parameter(help="The author's key.")] = "author",
+    where: Place = HERE,
+    password_file: Password = None,
+) -> None:
+    """Register a model on chain, you being its author.
+
+    A royalty on public weights is a convention that buyers choose.
+
+    Parameters
+    ----------
+    model
+        A name in the store, or an engine as `steelyard provide` takes it.
+    """
+    from steelyard.cli.nodes import engine_of
+
+    share = place.micro(royalty) // 10_000  # percent with six digits -> basis points
+    ledger = where.ledger(place.unlock(wallet, password_file))
+    print("0x" + registered(ledger, engine_of(model), share, licence).hex())
+
+
+def registered(ledger: "OnchainLedger", engine: str, royalty_bps: int, licence: Path | None) -> bytes:
+    """Registers an engine's model for the ledger's account and returns the registration's id, 32 bytes."""
+    from steelyard.engines import catalog
+    from steelyard.protocol.hashing import sha256
+
+    try:
+        terms = b"Apache-2.0" if licence is None else licence.read_bytes()
+    except OSError as error:
+        raise Malformed("model.licence", f"{licence}: {error.strerror}") from error
+    loaded, _ = catalog.load(engine)
+    card = loaded.card
+    loaded.close()
+    about = (royalty_bps, card.context_length, card.size_bytes, 1, sha256(terms))
+    ledger.registry.register_model(card.model_root, ledger.account, *about, card.name, f"store:{card.name}")
+    for model in ledger.models():
+        if model.registration.model_root == card.model_root and model.registration.author == ledger.account:
+            return model.id
+    raise Refused("registration.unknown", f"0x{card.model_root.hex()} was sent and is not there")
