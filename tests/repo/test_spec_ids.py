@@ -17,8 +17,12 @@ def ids() -> dict[str, str]:
 
 
 def mentioned(text: str, prefixes: set[str]) -> set[str]:
-    """Ids in a text; `ESC-1 to ESC-3` means all three."""
+    """Ids in a text; `ESC-1 to ESC-3` means all three, `test_..._esc_1` is how a test's own name says it."""
     found = set(re.findall(rf"\b(?:{'|'.join(sorted(prefixes))})-\d+\b", text))
+    for name in re.findall(r"^ *def (test_\w+)", text, re.MULTILINE):
+        for prefix, number in re.findall(r"_([a-z]{3})_(\d+)(?=_|$)", name):
+            if prefix.upper() in prefixes:
+                found.add(f"{prefix.upper()}-{number}")
     for prefix, first, other, last in re.findall(r"\b([A-Z]{3})-(\d+) (?:to|through) ([A-Z]{3})-(\d+)\b", text):
         if prefix == other and prefix in prefixes:
             found |= {f"{prefix}-{number}" for number in range(int(first), int(last) + 1)}
