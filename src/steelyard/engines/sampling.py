@@ -1,4 +1,4 @@
-"""Rule P3: which id comes next, fixed by logits, seed and position alone (spec/sampler.md, SMP-1 to SMP-14).
+"""Rule P3: which id comes next, fixed by logits, seed and position alone (spec/sampler.md, SMP-1 to SMP-10).
 
 token = argmax over the allowed ids of z/T + Gumbel(Philox(seed, position, id)), the lowest id on ties; T = 0 is the
 plain argmax. Allowed = top-k first, then top-p over what it kept, in exact whole numbers. The arithmetic is that of

@@ -101,7 +101,7 @@ class Model:
 
 
 def embed(data: Bytes, tensor: gguf_head.Tensor, ids: NDArray[np.int64]) -> Floats:
-    """Rows of the embedding as binary32: d·q, for Q4_1 d·q rounded, then plus m (ARI-5)."""
+    """Rows of the embedding as binary32: d·q, for Q4_1 d·q rounded, then plus m (ARI-13)."""
     kind, elements, size = KINDS[tensor.kind]
     columns, rows = tensor.shape
     blocks = columns // elements

@@ -1,4 +1,4 @@
-"""Tables of cosines and sines, from whole numbers only (spec/arithmetic.md, ARI-4x).
+"""Tables of cosines and sines, from whole numbers only (spec/arithmetic.md, ARI-22).
 
 The angle of pair i is base^(-2i/d). Its cosine and sine, as fixed-point numbers with 64 fraction bits, come from a
 decimal of 60 digits; the next position's follow by the addition theorem, rounded down at each step. So a table's entry
