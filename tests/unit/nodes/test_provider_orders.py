@@ -121,6 +121,21 @@ def test_an_order_posted_again_gets_the_same_bytes(tmp_path: Path) -> None:
     run(story)
 
 
+def test_a_provider_that_lost_its_disk_signs_no_second_receipt(tmp_path: Path) -> None:
+    """Rule M6: two different receipts for one order would convict it."""
+    counter = Counter(tmp_path)
+
+    async def story() -> None:
+        first = await counter.buy()
+        counter.journal.close()
+        for file in tmp_path.iterdir():
+            file.unlink()
+        counter.start()
+        assert (await counter.buy(first.request)).last == first.last
+
+    run(story)
+
+
 def test_an_order_that_is_running_is_not_run_twice(tmp_path: Path) -> None:
     gate = Gate()
     counter = Counter(tmp_path, Alphabet(pause=gate))
@@ -265,7 +280,9 @@ def test_a_cancel_beyond_what_was_delivered_lets_the_run_go_on_to_there(tmp_path
         task, _ = await started(counter, request, 1)
         await counter.provider.cancel(counter.cancel(request, 10))
         gate.open()
-        assert 10 <= (await task).committed() <= 10 + counter.listing.offer.run_ahead
+        bought = await task
+        assert 10 <= bought.committed() <= 10 + counter.listing.offer.run_ahead
+        assert len(bought.units) == 10, "the engine does no more than it is paid for"
 
     run(story)
 
@@ -354,6 +371,7 @@ def test_hanging_up_early_is_no_way_to_free_answers(tmp_path: Path) -> None:
             gate.let(5)
             await until(lambda: any(running.delivered >= 5 for running in counter.provider.runs.values()))
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
             gate.let(1)
             await until(lambda: not counter.provider.runs)
         with pytest.raises(Refused, match=r"channel\.unpaid: 3 answers wait for a voucher, the offer allows 3"):
