@@ -14,8 +14,9 @@ CONTRACTS = ("Token", "Bonds", "Registry", "Escrow", "Orders", "Rulings")
 
 sys.path.insert(0, str(ROOT / "tests" / "contracts"))
 
+from courtroom import CHEATED, HONEST, NO_TIE, WATCH  # noqa: E402
 from desk import ANN, ANSWER, AUTHOR, EVE, PAUL, PROMPT, packed  # noqa: E402
-from on_anvil import AnvilDesk, AnvilWorld  # noqa: E402
+from on_anvil import AnvilCourtroom, AnvilDesk, AnvilWorld  # noqa: E402
 from sources import compiled  # noqa: E402
 from world import NOBODY, UNITS, key  # noqa: E402
 
@@ -23,9 +24,8 @@ SESSION, RIVAL, WATCHER = key("session"), key("rival"), key("watcher")
 
 
 def deployment() -> dict[str, int]:
-    """Gas to deploy each contract whose constructor a bare world calls."""
-    world = AnvilWorld()
-    return dict(world.deployed)
+    """Gas to deploy each contract."""
+    return dict(AnvilCourtroom().deployed)
 
 
 def of_token(gas: dict[str, int]) -> None:
@@ -141,10 +141,40 @@ def of_orders(gas: dict[str, int]) -> None:
     gas["orders.refund"] = desk.gas
 
 
+def of_rulings(gas: dict[str, int]) -> None:
+    """A challenge by ticket, three jurors of six auditors; a conviction, an acquittal, two receipts for one order."""
+    room = AnvilCourtroom()
+    guilty, innocent, twice = (room.sell(nonce=nonce) for nonce in range(3))
+    claim = room.paid(guilty)
+    case = room.challenge(guilty)
+    gas["rulings.challenge"] = room.gas
+    room.court.tie(case, room.tie_of(claim, 0, guilty))
+    gas["rulings.tie"] = room.gas
+    room.seat(case)
+    gas["rulings.seat 3 of 6"] = room.gas
+    room.court.open_case(case, bytes(range(1, 251)) * 16, [b"k" * 80] * 3, by=WATCH)
+    gas["rulings.open_case, 4,000 bytes"] = room.gas
+    votes = [room.vote(case, juror, CHEATED) for juror in room.jury(case)]
+    room.commit(*votes)
+    gas["rulings.commit"] = room.gas
+    room.reveal(*votes)
+    gas["rulings.reveal"] = room.gas
+    room.court.settle(case, by=EVE)
+    gas["rulings.settle a conviction"] = room.gas
+    case = room.opened(innocent)
+    votes = [room.vote(case, juror, HONEST) for juror in room.jury(case)]
+    room.commit(*votes)
+    room.reveal(*votes)
+    room.court.settle(case, by=EVE)
+    gas["rulings.settle an acquittal"] = room.gas
+    room.court.convict_twice(*room.twins(twice), NO_TIE, by=EVE)
+    gas["rulings.convict_twice"] = room.gas
+
+
 def measure() -> dict[str, dict[str, int]]:
     """The whole snapshot."""
     gas: dict[str, int] = {}
-    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders):
+    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders, of_rulings):
         part(gas)
     sizes = {name: len(compiled(name).runtime) for name in CONTRACTS}
     return {"runtime bytes, at most 24,576": sizes, "gas to deploy": deployment(), "gas": gas}

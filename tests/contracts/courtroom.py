@@ -236,6 +236,12 @@ class Courtroom(World):
         self.court.settle(case, by=EVE)
         return int(self.court.case_of(case)["outcome"])
 
+    def twins(self, sale: Sale, signer: Key = PAUL, **changes: Any) -> tuple[Any, ...]:
+        """Arguments of `convict_twice` but the tie: the sale and another receipt for its order."""
+        other = replace(sale.receipt, **(changes or {"evidence_root": b"\x09" * 32}))
+        signature = signer.sign(other.digest(self.domain))
+        return sale.exhibit, sale.order_signature, sale.receipt_signature, other, signature
+
     def stake(self, sale: Sale, level: Level = Level.AUDITED) -> int:
         """s of rule M5."""
         scaled = -(-self.terms.multiple * sale.price * UNITS // self.terms.q_ppm)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from courtroom import Courtroom
 from desk import Desk
 from moves import Town
 from world import START, World
@@ -17,7 +18,7 @@ from steelyard.chain.rpc import Rpc, RpcError
 from steelyard.devnet.anvil import binary
 from steelyard.devnet.processes import free_port
 from steelyard.protocol.errors import Unavailable
-from steelyard.protocol.keys import checksum
+from steelyard.protocol.keys import Key, checksum
 
 GAS = 16_000_000  # below EIP-7825's cap for one transaction
 
@@ -119,6 +120,15 @@ class AnvilWorld(OnAnvil):
 
 class AnvilDesk(OnAnvil, Desk):
     """With orders."""
+
+
+class AnvilCourtroom(OnAnvil, Courtroom):
+    """With a court. A world's blocks are its transactions there, so two more let a jury be seated."""
+
+    def seat(self, case: bytes) -> list[Key]:
+        for _ in range(2):
+            self.token.approve(self.court.address, 0, by=self.deployer)
+        return super().seat(case)
 
 
 class AnvilTown(OnAnvil, Town):

@@ -677,7 +677,7 @@ def test_a_bond_that_is_gone_pays_in_proportion_and_at_most_half_rul_21(left):
     sale = room.sell()
     claim = room.paid(sale)
     case = room.opened(sale, tie=room.tie_of(claim, 0, sale))
-    room.court.convict_twice(*twins(room, room.sell(nonce=1)), NO_TIE, by=EVE)  # another lie has eaten the bond
+    room.court.convict_twice(*room.twins(room.sell(nonce=1)), NO_TIE, by=EVE)  # another lie has eaten the bond
     assert room.held(PAUL) == left
     assert room.judged(case, [CHEATED] * 3) == CHEATED
     assert room.held(PAUL) == 0
@@ -827,19 +827,12 @@ def test_without_a_tie_the_buyer_is_not_repaid_rul_32(room):
 # ------------------------------------------------------------------ two receipts for one order
 
 
-def twins(room: Courtroom, sale: Sale, signer: Key = PAUL, **changes: Any) -> tuple[Any, ...]:
-    """Arguments of `convict_twice` but the tie."""
-    other = replace(sale.receipt, **(changes or {"evidence_root": b"\x09" * 32}))
-    signature = signer.sign(other.digest(room.domain))
-    return sale.exhibit, sale.order_signature, sale.receipt_signature, other, signature
-
-
 def test_two_receipts_for_one_order_convict_at_once_rul_40(room):
     sale = room.sell()
     claim = room.paid(sale)
     room.turn(10**7)  # no time limit
     room.escrow.pay(claim)
-    room.court.convict_twice(*twins(room, sale), room.tie_of(claim, 0, sale), by=EVE)
+    room.court.convict_twice(*room.twins(sale), room.tie_of(claim, 0, sale), by=EVE)
     s = room.stake(sale)
     assert room.held(PAUL) == BOND - s
     assert room.gained(ANN) == sale.price
@@ -853,7 +846,7 @@ def test_two_receipts_for_one_order_convict_at_once_rul_40(room):
 
 def test_two_receipts_at_level_open_convict_too_rul_40(room):
     sale = room.sell(offer=room.offer(PAUL, room.registration, Level.OPEN, price_out=PRICE_OUT))
-    room.court.convict_twice(*twins(room, sale), NO_TIE, by=EVE)
+    room.court.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
     assert room.held(PAUL) == BOND - room.stake(sale)
     assert room.gained(ANN) == 0
 
@@ -861,27 +854,27 @@ def test_two_receipts_at_level_open_convict_too_rul_40(room):
 def test_what_are_no_twins_rul_40(room):
     sale = room.sell()
     for rule, arguments in (
-        ("rulings.no-twins", twins(room, sale, evidence_root=sale.receipt.evidence_root)),  # the very same receipt
-        ("rulings.no-twins", twins(room, sale, order=room.order(nonce=5).digest(room.domain))),
-        ("signature", twins(room, sale, EVE)),
+        ("rulings.no-twins", room.twins(sale, evidence_root=sale.receipt.evidence_root)),  # the very same receipt
+        ("rulings.no-twins", room.twins(sale, order=room.order(nonce=5).digest(room.domain))),
+        ("signature", room.twins(sale, EVE)),
     ):
         with refused(rule):
             room.court.convict_twice(*arguments, NO_TIE, by=EVE)
     with refused("rulings.path"):
-        room.court.convict_twice(*twins(room, sale), room.tie_of(room.paid(room.sell(nonce=3)), 0, sale), by=EVE)
+        room.court.convict_twice(*room.twins(sale), room.tie_of(room.paid(room.sell(nonce=3)), 0, sale), by=EVE)
 
 
 def test_twins_are_slashed_for_once_whatever_is_open_rul_41(room):
     sale = room.sell()
     case = room.opened(sale)
-    room.court.convict_twice(*twins(room, sale), NO_TIE, by=EVE)
+    room.court.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
     after = room.held(PAUL)
-    third = twins(room, sale, evidence_root=b"\x0a" * 32)
+    third = room.twins(sale, evidence_root=b"\x0a" * 32)
     with refused("rulings.convicted"):
         room.court.convict_twice(*third, NO_TIE, by=EVE)
     shown = replace(sale, receipt=third[3], receipt_signature=third[4])
     with refused("rulings.convicted"):  # two more receipts, neither of them convicted
-        room.court.convict_twice(*twins(room, shown, evidence_root=b"\x0b" * 32), NO_TIE, by=EVE)
+        room.court.convict_twice(*room.twins(shown, evidence_root=b"\x0b" * 32), NO_TIE, by=EVE)
     with refused("rulings.convicted"):
         room.challenge(sale, OTHER)
     assert room.judged(case, [CHEATED] * 3) == CHEATED
@@ -894,10 +887,10 @@ def test_a_jurys_conviction_is_not_repeated_by_twins_rul_41(room):
     case = room.opened(sale)
     assert room.judged(case, [CHEATED] * 3) == CHEATED
     with refused("rulings.convicted"):
-        room.court.convict_twice(*twins(room, sale), NO_TIE, by=EVE)
-    swapped = replace(sale, receipt=twins(room, sale)[3], receipt_signature=twins(room, sale)[4])
+        room.court.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
+    swapped = replace(sale, receipt=room.twins(sale)[3], receipt_signature=room.twins(sale)[4])
     with refused("rulings.convicted"):
-        room.court.convict_twice(*twins(room, swapped, evidence_root=sale.receipt.evidence_root), NO_TIE, by=EVE)
+        room.court.convict_twice(*room.twins(swapped, evidence_root=sale.receipt.evidence_root), NO_TIE, by=EVE)
 
 
 # ------------------------------------------------------------------ orders placed on chain
