@@ -85,14 +85,13 @@ def keep_top_p(logits: Floats, exponentials: Floats, p: float) -> NDArray[np.int
     """Indices of the shortest run, greatest logit first (the lower index among equals), whose weights reach p of all.
 
     Weights are floor(e·2³²), so every sum is exact; p is a binary32 number, so p·W is compared exactly. Ascending."""
-    weights = np.where(exponentials > 0, exponentials, np.float32(0)).astype(np.float64) * 2.0**WEIGHT_BITS
-    whole = weights.astype(np.uint64)
+    whole = (np.nan_to_num(exponentials).astype(np.float64) * 2.0**WEIGHT_BITS).astype(np.uint64)
     total = int(whole.sum(dtype=np.uint64))
     mantissa, exponent = p.as_integer_ratio()
-    # Rest: an id lighter than (1-p)·W/n is outside, since all of those together weigh less than (1-p)·W.
+    # An id lighter than (1-p)·W/n is outside: all of those together weigh less than (1-p)·W.
     light = (exponent - mantissa) * total // (exponent * len(whole))
     some = np.flatnonzero(whole >= np.uint64(light))
-    ranked = some[np.lexsort((some, -logits[some]))]
+    ranked = some[np.argsort(-logits[some], kind="stable")]  # stable: the lower index first among equals
     reached = np.cumsum(whole[ranked], dtype=np.uint64)
     needed = -(-mantissa * total // exponent)  # the least whole number that is >= p·W
     count = int(np.searchsorted(reached, np.uint64(needed))) + 1
