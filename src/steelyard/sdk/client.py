@@ -14,6 +14,7 @@ from steelyard.protocol.errors import Malformed, Refused, Unavailable
 from steelyard.sdk.receipts import verify
 from steelyard.verification.receipts import Finding
 from steelyard.wire.messages import MAX_BODY
+from steelyard.wire.reading import read_json
 from steelyard.wire.receipts import ReceiptDocument
 from steelyard.wire.status import error_of
 
@@ -109,12 +110,9 @@ def _body(messages: str | Messages, model: str, options: Mapping[str, Any]) -> b
 
 def _json(raw: bytes) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unavailable("gateway.garbage", f"{len(raw)} bytes: {error}") from error
-    if not isinstance(found, dict):
-        raise Unavailable("gateway.garbage", "no JSON object")
-    return found
+        return read_json(raw, dict[str, Any], "gateway.garbage")
+    except Malformed as error:
+        raise Unavailable(error.rule, f"{len(raw)} bytes: {error.detail}") from error
 
 
 def _refusal(status: int, raw: bytes) -> Refused | Unavailable:

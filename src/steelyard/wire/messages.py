@@ -12,6 +12,7 @@ from steelyard.protocol.eip712 import Domain, Record, read_hex
 from steelyard.protocol.errors import Malformed
 from steelyard.protocol.keys import require_signer
 from steelyard.protocol.units import Address
+from steelyard.wire.reading import read_json
 
 R = TypeVar("R", bound=Record)
 M = TypeVar("M", bound="Message")
@@ -192,7 +193,4 @@ def decode(kind: type[M], raw: bytes) -> M:
     """Reads a message. Raises Malformed("wire.body") with the reason, or when it is over MAX_BODY bytes."""
     if len(raw) > MAX_BODY:
         raise Malformed("wire.body", f"{len(raw)} bytes, at most {MAX_BODY}")
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("wire.body", f"{kind.__name__}: {error}") from error
+    return read_json(raw, kind, "wire.body")

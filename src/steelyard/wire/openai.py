@@ -9,7 +9,8 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from steelyard.protocol.errors import Malformed, Refused
+from steelyard.protocol.errors import Refused
+from steelyard.wire.reading import read_json
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -230,12 +231,7 @@ def read_completion(raw: bytes) -> CompletionRequest:
 
 
 def _read(raw: bytes, kind: type[T]) -> T:
-    try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("request.json", f"{error}") from error
-    if not isinstance(body, dict):
-        raise Malformed("request.json", "the body is not an object")
+    body = read_json(raw, dict, "request.json")
     wanted = _without_unsupported(body, kind)
     if isinstance(wanted.get("provider"), dict):
         _refuse_unknown("provider", wanted["provider"], Preferences)

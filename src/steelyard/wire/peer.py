@@ -14,8 +14,9 @@ from typing import Final, Self, TypeVar
 import aiohttp
 import msgspec
 
-from steelyard.protocol.errors import SteelyardError, Unavailable
+from steelyard.protocol.errors import Malformed, SteelyardError, Unavailable
 from steelyard.wire.messages import MAX_BODY, PATHS, Failure, Frame, M, Message, OrderRequest
+from steelyard.wire.reading import read_json
 from steelyard.wire.status import error_of
 
 T = TypeVar("T")
@@ -160,14 +161,14 @@ async def _lines(url: str, response: aiohttp.ClientResponse, max_bytes: int) -> 
 
 def _decode(url: str, raw: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unavailable("peer.garbage", f"{url}: {error}"[:300]) from error
+        return read_json(raw, kind, "peer.garbage")
+    except Malformed as error:
+        raise Unavailable("peer.garbage", f"{url}: {error.detail}"[:300]) from error
 
 
 def _failure(url: str, status: int, raw: bytes) -> SteelyardError:
     try:
-        failure = msgspec.json.decode(raw, type=Failure)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        failure = read_json(raw, Failure, "peer.garbage")
+    except Malformed:
         return Unavailable("peer.garbage", f"{url}: status {status}, no failure of ours")
     return error_of(status, failure.error[:80], failure.detail[:500])

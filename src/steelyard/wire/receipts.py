@@ -8,6 +8,7 @@ from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Malformed
 from steelyard.protocol.keys import checksum
 from steelyard.wire.messages import MAX_BODY, Message, Signed
+from steelyard.wire.reading import read_json
 
 FORMAT: Final = "steelyard/receipt/1"
 
@@ -58,10 +59,7 @@ def from_json(raw: bytes) -> ReceiptDocument:
     """Strict. Raises Malformed("receipt.document")."""
     if len(raw) > MAX_BODY:
         raise Malformed("receipt.document", f"{len(raw)} bytes, at most {MAX_BODY}")
-    try:
-        document = msgspec.json.decode(raw, type=ReceiptDocument)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("receipt.document", f"{error}") from error
+    document = read_json(raw, ReceiptDocument, "receipt.document")
     if document.format != FORMAT:
         raise Malformed("receipt.document", f"format {document.format[:40]!r}, known {FORMAT!r}")
     return document
