@@ -6,11 +6,8 @@ and features, the recipe. A spoiled cache file fails its hash and is built again
 
 import ctypes
 import hashlib
-import os
 import platform
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +17,7 @@ import llvmlite.binding as llvm
 import platformdirs
 from llvmlite import ir
 
+from steelyard.engines.canonical import cached
 from steelyard.engines.canonical.attention import attention
 from steelyard.engines.canonical.interpreter import interpreter
 from steelyard.engines.canonical.matmul import FORMATS, matrix
@@ -107,7 +105,7 @@ def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None =
     code = _read(place)
     if code is None:
         code = build(recipe, cpu, features)
-        _write(place, code)
+        cached.keep(place, hashlib.sha256(code).digest(), code)
     return Native(code, names(), target)
 
 
@@ -126,12 +124,3 @@ def _read(place: Path) -> bytes | None:
     except OSError:
         return None
     return raw[32:] if hashlib.sha256(raw[32:]).digest() == raw[:32] else None
-
-
-def _write(place: Path, code: bytes) -> None:
-    """Whole or not at all; a cache that cannot be written costs time, nothing else."""
-    with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        os.replace(file.name, place)

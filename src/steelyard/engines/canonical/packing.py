@@ -7,10 +7,7 @@ Signed bytes are stored plus 128. The last group is filled up with zero rows.
 
 import hashlib
 import mmap
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.engines.canonical import rope
+from steelyard.engines.canonical import cached, rope
 from steelyard.engines.canonical.emit import LANES
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
@@ -133,9 +130,5 @@ def make(place: Path, head: Head, shape: Shape, data: Bytes, root: bytes) -> Pac
     whole[:16] = np.frombuffer(MAGIC, np.uint8)
     whole[16:48] = np.frombuffer(root, np.uint8)
     whole[48:80] = np.frombuffer(hashlib.sha256(body.data).digest(), np.uint8)
-    with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
-            file.write(whole.data)
-        os.replace(file.name, place)
+    cached.keep(place, whole.data)
     return load(place, head, shape) or Packed(root, parts)
