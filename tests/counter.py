@@ -82,6 +82,8 @@ class Counter:
     ledger: ToyLedger = field(init=False)
     provider: Provider = field(init=False)
     journal: Journal = field(init=False)
+    domain: Domain = DOMAIN
+    channel: bytes = CHANNEL
     orders: int = 0
     paid: list[bytes] = field(default_factory=list)
     amount: int = 0
@@ -137,7 +139,7 @@ class Counter:
         offer = self.listing.offer
         order = Order(
             version=1,
-            channel=CHANNEL,
+            channel=self.channel,
             offer=self.listing.digest,
             registration=offer.registration,
             kind=offer.kind,
@@ -164,26 +166,26 @@ class Counter:
         prompt: Sequence[int] = PROMPT,
         voucher: Signed | None = None,
         signer: Key = SESSION,
-        domain: Domain = DOMAIN,
+        domain: Domain | None = None,
     ) -> OrderRequest:
         """An order as it is posted."""
         order = order or self.order(prompt)
-        signed = signed_by(signer, order, domain)
+        signed = signed_by(signer, order, domain or self.domain)
         return OrderRequest(order=signed, prompt=list(prompt), salt="0x" + SALT.hex(), voucher=voucher)
 
     async def buy(self, request: OrderRequest | None = None) -> "Bought":
         """A whole answer."""
         request = request or self.request()
-        return Bought(request, [frame async for frame in await self.provider.take(request)])
+        return Bought(request, [frame async for frame in await self.provider.take(request)], self.domain)
 
     def voucher(self, *answers: "Bought", amount: int | None = None, signer: Key = SESSION, **changes: Any) -> Signed:
         """Promises these answers over the ones promised before."""
         receipts = [*self.paid, *(answer.digest for answer in answers)]
         total = self.amount + sum(answer.price(self.listing) for answer in answers)
         voucher = Voucher(
-            1, CHANNEL, self.listing.digest, amount or total, len(receipts), roots.receipts_root(receipts)
+            1, self.channel, self.listing.digest, amount or total, len(receipts), roots.receipts_root(receipts)
         )
-        return signed_by(signer, replace(voucher, **changes))
+        return signed_by(signer, replace(voucher, **changes), self.domain)
 
     async def pay(self, *answers: "Bought") -> Signed:
         """Sends the voucher for them, and remembers."""
@@ -210,6 +212,7 @@ class Bought:
 
     request: OrderRequest
     frames: list[Frame]
+    domain: Domain = DOMAIN
 
     @property
     def order(self) -> Order:
@@ -230,7 +233,7 @@ class Bought:
 
     @property
     def digest(self) -> bytes:
-        return self.receipt.digest(DOMAIN)
+        return self.receipt.digest(self.domain)
 
     def committed(self) -> int:
         """Units that the receipt commits to, by trying."""

@@ -8,6 +8,7 @@ from steelyard.chain.bindings.escrow import Claimed, ClaimOf, Escrow
 from steelyard.chain.bindings.registry import Registry
 from steelyard.chain.bindings.token import Token
 from steelyard.chain.deploy import Deployment
+from steelyard.chain.following import follow
 from steelyard.chain.port import Chain
 from steelyard.chain.rpc import RpcChain
 from steelyard.market.ledger import Auditor, Channel, Claim, Model, Terms
@@ -18,7 +19,7 @@ from steelyard.protocol.records import Offer, Registration, Voucher
 from steelyard.protocol.units import Address, MicroToken, Seconds, Timestamp
 
 CLAIM_STATES = ("none", "waiting", "vesting", "paid")
-SPAN = 5_000  # blocks asked for in one log request
+AGAIN = 8  # blocks read twice, so that a short reorganisation hides no claim
 
 
 class OnchainLedger:
@@ -36,7 +37,13 @@ class OnchainLedger:
         self._terms: Terms | None = None
         self._models: dict[bytes, Model] = {}
         self._claims: dict[int, Claimed] = {}
-        self._read_until = deployment.block - 1
+        self._paid: dict[int, Claim] = {}
+        self._next_block = deployment.block
+
+    def close(self) -> None:
+        """Closes the connections."""
+        if isinstance(self.chain, RpcChain):
+            self.chain.close()
 
     @property
     def domain(self) -> Domain:
@@ -122,16 +129,25 @@ class OnchainLedger:
         return MicroToken(self.escrow.stake_of(level, price))
 
     def claims(self, provider: Address) -> Sequence[Claim]:
-        """See the port: from the escrow's events, each looked up as it stands now."""
-        head = self.chain.head().number
-        for first in range(self._read_until + 1, head + 1, SPAN):
-            for log in self.chain.logs([self.deployment.escrow], first, min(first + SPAN - 1, head)):
+        """See the port: from the escrow's events, each looked up as it stands now. Any thread may ask."""
+        begin = max(self.deployment.block, self._next_block - AGAIN)
+        for batch in follow(self.chain, [self.deployment.escrow], begin):
+            for log in batch.logs:
                 if log.topics[0] == Claimed.TOPIC:
                     event = Claimed.read(log)
                     self._claims[event.claim] = event
-        self._read_until = head
-        mine = sorted(number for number, event in self._claims.items() if event.provider == provider)
-        return [read_claim(number, self.escrow.claim_of(number)) for number in mine]
+            self._next_block = batch.next_block
+        mine = sorted(number for number, event in list(self._claims.items()) if event.provider == provider)
+        return [self._claim(number) for number in mine]
+
+    def _claim(self, number: int) -> Claim:
+        """A paid claim never changes again, so it is read once."""
+        if number not in self._paid:
+            claim = read_claim(number, self.escrow.claim_of(number))
+            if claim.state != "paid":
+                return claim
+            self._paid[number] = claim
+        return self._paid[number]
 
     def credit(self, account: Address) -> MicroToken:
         """See the port: credits in the escrow and in the bonds contract together."""

@@ -1,7 +1,10 @@
 """The provider over HTTP."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
@@ -12,14 +15,20 @@ from starlette.types import ASGIApp
 
 from steelyard.nodes.provider.claiming import Claimer
 from steelyard.nodes.provider.node import Provider
+from steelyard.nodes.provider.offers import Listing
 from steelyard.protocol.errors import SteelyardError
 from steelyard.wire.http import app as node_app
 from steelyard.wire.http import read_message, reply, reply_frames
 from steelyard.wire.messages import PATHS, CancelQuery, Done, Offers, OrderRequest, Signed, TicketNotice, VoucherQuery
 
+RELIST_SECONDS = 3_600.0
 
-def app(provider: Provider, claimer: Claimer) -> ASGIApp:
-    """Routes of `messages.PATHS`, `/health`, `/metrics`. Its end ends runs, claims and engine."""
+log = logging.getLogger("steelyard.provider")
+
+
+def app(provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listing]] | None = None) -> ASGIApp:
+    """Routes of `messages.PATHS`, `/health`, `/metrics`. `lists` signs offers anew before the old ones run out; it is
+    asked once an hour. The app's end ends runs, claims and engine."""
     provider.metrics.watch(
         running=lambda: len(provider.runs),
         vouched=lambda: sum(voucher.amount for voucher, _ in provider.accounts.vouchers()),
@@ -70,14 +79,6 @@ def app(provider: Provider, claimer: Claimer) -> ASGIApp:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(provider.metrics.registry), media_type="text/plain; version=0.0.4")
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        claimer.start()
-        yield
-        await claimer.stop()
-        await provider.close()
-        provider.engine.close()
-
     routes = [
         Route(PATHS["offers"], offers),
         Route(PATHS["orders"], orders, methods=["POST"]),
@@ -89,4 +90,28 @@ def app(provider: Provider, claimer: Claimer) -> ASGIApp:
         Route("/health", health),
         Route("/metrics", metrics),
     ]
-    return node_app(routes, lifespan=lifespan)
+    return node_app(routes, lifespan=partial(_lifespan, provider, claimer, lists))
+
+
+@asynccontextmanager
+async def _lifespan(
+    provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listing]] | None, _: Starlette
+) -> AsyncIterator[None]:
+    claimer.start()
+    renewing = asyncio.create_task(_renew(provider, lists)) if lists is not None else None
+    yield
+    if renewing is not None:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+    await claimer.stop()
+    await provider.close()
+    provider.engine.close()
+
+
+async def _renew(provider: Provider, lists: Callable[[], Sequence[Listing]]) -> None:
+    while True:
+        await asyncio.sleep(RELIST_SECONDS)
+        try:
+            provider.relist(await asyncio.to_thread(lists))
+        except SteelyardError as error:
+            log.warning("offers not renewed: %s", error)

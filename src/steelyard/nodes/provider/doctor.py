@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from steelyard.chain.rpc import RpcChain
 from steelyard.engines import catalog
 from steelyard.engines.base import Engine
 from steelyard.market.onchain import OnchainLedger
 from steelyard.nodes.provider.offers import require_sellable
+from steelyard.nodes.provider.reaching import require_reachable
 from steelyard.nodes.provider.settings import Settings
 from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.units import MICRO, MicroToken
@@ -56,12 +58,13 @@ def examine(settings: Settings, ledger: OnchainLedger, engine: Engine | None = N
 
     checks: tuple[tuple[str, Callable[[], str], str], ...] = (
         ("chain", lambda: f"chain {ledger.domain.chain_id}, block {ledger.chain.head().number}", "check --rpc"),
-        ("contracts", lambda: f"{len(ledger.models())} models registered", "check the deployment file"),
+        ("contracts", lambda: _contracts(ledger), "check the deployment file"),
         ("clock", lambda: _clock(ledger), "set this machine's clock (NTP)"),
         ("disk", lambda: _disk(settings), "free some space, or move --data"),
         ("engine", load, "steelyard models pull, or check --engine"),
         ("registration", registered, "register the model, or check --registration"),
         ("self-test", tested, "do not list: this machine does not agree with itself"),
+        ("url", lambda: require_reachable(settings.host, settings.port, settings.public_url), "check --port and --url"),
         ("bond", lambda: _bond(settings, ledger), "deposit more bond, or sell level open only"),
     )
     return [_try(name, check, fix) for name, check, fix in checks]
@@ -74,6 +77,14 @@ def _try(name: str, check: Callable[[], str], fix: str) -> Finding:
         return Finding(name, False, str(error), fix)
     except IndexError:
         return Finding(name, False, "not tried: no engine", fix)
+
+
+def _contracts(ledger: OnchainLedger) -> str:
+    deployed, chain = ledger.deployment, ledger.chain
+    for name in ("token", "registry", "bonds", "escrow", "orders", "rulings"):
+        if isinstance(chain, RpcChain) and not chain.code(getattr(deployed, name)):
+            raise Refused("contracts.absent", f"no code at {name} {getattr(deployed, name)}")
+    return f"escrow {deployed.escrow}, {len(ledger.models())} models registered"
 
 
 def _clock(ledger: OnchainLedger) -> str:

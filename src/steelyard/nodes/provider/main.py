@@ -2,6 +2,8 @@
 
 import logging
 import time
+from contextlib import closing
+from functools import partial
 
 import uvicorn
 
@@ -12,7 +14,7 @@ from steelyard.market.journal import Journal
 from steelyard.market.onchain import OnchainLedger, connect
 from steelyard.nodes.provider.app import app
 from steelyard.nodes.provider.claiming import Claimer
-from steelyard.nodes.provider.doctor import examine
+from steelyard.nodes.provider.doctor import Finding, examine
 from steelyard.nodes.provider.node import Provider
 from steelyard.nodes.provider.offers import list_offers
 from steelyard.nodes.provider.settings import Settings
@@ -34,35 +36,42 @@ def run(settings: Settings, kind: type[Provider] = Provider, engine: Engine | No
     lists anything that would fail. `kind` and `engine` let a devnet put something else behind the same desk."""
     settings.data.mkdir(parents=True, exist_ok=True)
     ledger = connect(settings.rpc_url, Deployment.load(settings.deployment), settings.key)
-    engine = engine or catalog.load(settings.engine)[0]
-    top_up_bond(settings, ledger)
-    wrong = [finding for finding in examine(settings, ledger, engine) if not finding.ok]
+    try:
+        engine = engine or catalog.load(settings.engine)[0]
+        top_up_bond(settings, ledger)
+        require_fit(examine(settings, ledger, engine))
+        with closing(Journal(settings.data / "journal.sqlite")) as journal:
+            _serve(settings, kind, engine, ledger, journal)
+    finally:
+        ledger.close()
+
+
+def require_fit(findings: list[Finding]) -> None:
+    """Logs what is wrong. Raises Refused("provider.doctor") with all that forbids to sell."""
+    wrong = [finding for finding in findings if not finding.ok]
     for finding in wrong:
         log.warning("%s: %s; %s", finding.check, finding.detail, finding.fix)
     fatal = [finding for finding in wrong if finding.check not in MENDABLE]
     if fatal:
         raise Refused("provider.doctor", "; ".join(f"{finding.check}: {finding.detail}" for finding in fatal))
-    journal = Journal(settings.data / "journal.sqlite")
-    clock = chain_clock(ledger)
-    model = ledger.model(settings.registration)
-    assert model is not None
-    listings = list_offers(
-        settings.key, ledger.domain, engine.card, model, settings.prices, settings.limits, journal, clock
-    )
-    desk = kind(settings.key, salt_secret(settings.key), engine, ledger, listings, journal, clock, settings.parallel)
+
+
+def _serve(settings: Settings, kind: type[Provider], engine: Engine, ledger: OnchainLedger, journal: Journal) -> None:
+    key, clock, model = settings.key, chain_clock(ledger), ledger.model(settings.registration)
+    assert model is not None  # the doctor has seen it
+    prices, limits = settings.prices, settings.limits
+    lists = partial(list_offers, key, ledger.domain, engine.card, model, prices, limits, journal, clock)
+    desk = kind(key, salt_secret(key), engine, ledger, lists(), journal, clock, settings.parallel)
     ledger.register_provider(settings.public_url)
     claimer = Claimer(desk, ledger, settings.claim_seconds, settings.claim_threshold, settings.claim_age)
-    try:
-        uvicorn.run(
-            app(desk, claimer),
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    finally:
-        journal.close()
+    uvicorn.run(
+        app(desk, claimer, lists),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 def top_up_bond(settings: Settings, ledger: OnchainLedger) -> None:

@@ -87,6 +87,13 @@ class Provider:
         self._engine_threads = ThreadPoolExecutor(parallel, "engine")
         self._readers = ThreadPoolExecutor(4, "reader")  # signatures, hashes, the chain: off the event loop
 
+    def relist(self, listings: Sequence[Listing]) -> None:
+        """Sells these and nothing else; what was sold before stays known."""
+        fresh = {listing.digest: listing for listing in listings}
+        self.known.update(fresh)
+        self.listings.clear()
+        self.listings.update(fresh)
+
     async def _aside(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
