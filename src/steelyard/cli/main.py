@@ -32,7 +32,6 @@ COMMANDS = (
     ("doctor", "nodes:doctor", "Say what would keep this machine from selling, and how to mend it."),
     ("gateway", "nodes:gateway", "Serve OpenAI's API to your own programs, bought on the market."),
     ("audit", "nodes:audit", "Check drawn answers, sit on juries, earn from liars."),
-    ("bench", "bench:app", "Measure this machine."),
 )
 REFUSED, INTERRUPTED = 1, 130
 

@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -98,7 +99,7 @@ def show(name: str | None = None, /, *, where: Place = HERE, as_json: screen.Jso
             "deposit": screen.tokens(channel.deposit),
             "allocated": screen.tokens(channel.allocated),
             "claimed": screen.tokens(channel.claimed),
-            "expiry": int(channel.expiry),
+            "expires": _date(channel.expiry),
             "state": "closed" if channel.closed else "closing" if channel.closes_at else "open",
         }
         for channel in owner.channels_of(address)
@@ -110,6 +111,10 @@ def show(name: str | None = None, /, *, where: Place = HERE, as_json: screen.Jso
         return
     screen.show_fields(told, as_json=False)
     screen.show_table(channels, "no channels")
+
+
+def _date(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @app.command
@@ -149,7 +154,7 @@ def deposit(
     shares = {checksum(who): share for who, share in allocations.items()}
     channel = owner.open(session_key, place.micro(amount), expiry, shares, secrets.token_bytes)
     told = {"channel": "0x" + channel.hex(), "deposit": screen.tokens(place.micro(amount)), "session_key": session_key}
-    screen.show_fields({**told, "expiry": int(expiry)}, as_json)
+    screen.show_fields({**told, "expires": _date(expiry)}, as_json)
 
 
 @app.command
