@@ -76,6 +76,13 @@ def test_smp_4_the_draw_is_the_references(sampler: Sampler, seed: int, position:
     assert sampler.pick(logits, [draw(temperature, seed=seed)], [position]) == [expected]
 
 
+def test_smp_5_the_lowest_id_wins_among_equal_scores(sampler: Sampler) -> None:
+    logits = rows(1)
+    logits[0, [190, 60, 61]] = 1e30  # so great that the noise is rounded away
+    for seed in range(20):
+        assert sampler.pick(logits, [draw(seed=seed)], [seed]) == [60]
+
+
 def test_smp_4_gumbel_is_accurate_at_both_ends() -> None:
     for word in (0, 1, 2**20, 2**30 - 1, 2**30, 2**31, 2**32 - 2, 2**32 - 1):
         exact = -math.log(-math.log1p(-(word + 0.5) / 2**32))

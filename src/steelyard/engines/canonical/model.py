@@ -81,6 +81,7 @@ class Model:
         self._program = program(file.head, file.shape, recipe, file.packed, kernels, self._memory, grain)
         scratch = scratch_row(file.shape, recipe) * recipe.group * 4
         self.pool = Pool(kernels, threads, len(self._program.code), scratch)
+        self.pool.run(self._program.code[:0])  # nothing to do but to refuse a thread that flushes subnormals
         self._embedding = next(t for t in file.head.tensors if t.name == "token_embd.weight")
 
     def step(self, feed: Feed) -> tuple[Floats, Floats]:

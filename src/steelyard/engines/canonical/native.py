@@ -80,8 +80,8 @@ def _target(cpu: str, features: str) -> Any:
 def host() -> tuple[str, str, frozenset[str]]:
     """This CPU: LLVM's name, its feature string, and the features that it has."""
     features = llvm.get_host_cpu_features()
-    wide = "+prefer-256-bit" if "avx512f" not in features else "-prefer-256-bit"
-    return llvm.get_host_cpu_name(), features.flatten() + "," + wide, frozenset(k for k, v in features.items() if v)
+    wide = ",-prefer-256-bit" if features.get("avx512f") else ""
+    return llvm.get_host_cpu_name(), features.flatten() + wide, frozenset(k for k, v in features.items() if v)
 
 
 def recipe_here(head_dim: int, group: int) -> Recipe:

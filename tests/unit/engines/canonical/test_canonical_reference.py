@@ -20,6 +20,7 @@ IDS = [5, 99, 0, 41, 41, 7, 63, 12, 88, 30, 2, 17, 54, 3, 3, 70, 21, 95]
 
 @pytest.mark.parametrize(("kind", "outer"), [("q4_1", "q8_0"), ("q8_0", "f32"), ("q4_0", "q4_1"), ("f32", "q4_0")])
 def test_every_state_and_logit_is_the_references(tmp_path: Path, kind: str, outer: str) -> None:
+    """ARI-1 to ARI-4, ARI-10 to ARI-13, ARI-20 to ARI-22, ARI-30 to ARI-34."""
     tiny = tiny_llama.Tiny(kind=kind, outer=outer, untied=kind == "q8_0")
     path = tiny_llama.write(tmp_path / "tiny.gguf", tiny)
     model = models.load(models.open_file(path, tmp_path), 1)
@@ -35,6 +36,7 @@ def test_every_state_and_logit_is_the_references(tmp_path: Path, kind: str, oute
 
 
 def test_a_sampled_answer_and_its_leaves_are_the_references(tmp_path: Path) -> None:
+    """SMP-6 and ARI-40: T is not 1, and the leaves hold raw logits."""
     path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.Tiny())
     engine = CanonicalEngine(path, "tiny", threads=2, cache=tmp_path)
     temperature = struct.unpack("<I", struct.pack("<f", 0.9))[0]

@@ -144,6 +144,7 @@ def test_closing_ends_runs_in_flight_and_refuses_new_ones(file: Path) -> None:
 
 
 def test_a_processor_that_flushes_subnormals_computes_nothing(file: Path) -> None:
+    """ARI-1."""
     model = models.load(models.open_file(file, file.parent), 1)
     model.pool._state.view("f4")[2 * PROBE + 1] = 0.0  # as if 2^-126 · ½ were nothing
     with pytest.raises(Refused, match=r"engine\.flush-to-zero"):
