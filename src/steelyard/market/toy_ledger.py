@@ -81,7 +81,9 @@ class Town:
         return channel
 
     def request_close(self, key: bytes) -> None:
-        """By the owner."""
+        """By the owner. Raises Refused("escrow.closing")."""
+        if self.channels[key].closes_at:
+            raise Refused("escrow.closing", f"at {self.channels[key].closes_at}")
         self.channels[key] = replace(self.channels[key], closes_at=Timestamp(self.clock() + self.close_window))
 
     def refund(self, key: bytes) -> None:
