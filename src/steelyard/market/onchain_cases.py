@@ -16,7 +16,8 @@ from steelyard.chain.bindings.rulings import (
     Tied,
 )
 from steelyard.chain.deploy import Deployment
-from steelyard.chain.port import Chain, Log
+from steelyard.chain.following import follow
+from steelyard.chain.port import Chain
 from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import ZERO32
@@ -24,7 +25,6 @@ from steelyard.protocol.records import Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
 
-SPAN = 2_000  # blocks asked for in one log request
 AGAIN = 8  # blocks read twice, so that a short reorganisation hides no case; reading again is harmless
 TICKET = 2  # basis of contracts/Rulings.vy
 OF_A_CASE = frozenset(
@@ -67,24 +67,22 @@ class OnchainCases:
 
     def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
         """See the port. The cursor is a block."""
-        head = self.chain.head().number
         first = max(self.deployment.block, cursor)
-        cases = [log.topics[1] for log in self._logs(first, head) if log.topics[0] in OF_A_CASE]
-        return list(dict.fromkeys(cases)), max(first, head + 1 - AGAIN)
+        cases: dict[bytes, None] = {}
+        then = first
+        for batch in follow(self.chain, [self.deployment.rulings], first):
+            cases |= {log.topics[1]: None for log in batch.logs if log.topics[0] in OF_A_CASE}
+            then = batch.next_block
+        return list(cases), max(first, then - AGAIN)
 
     def opening(self, case: bytes) -> Opening | None:
         """See the port: from the event, which carries the bytes."""
-        for log in self._logs(self.rulings.case_of(case).born, self.chain.head().number):
-            if log.topics[:2] == (CaseOpened.TOPIC, case):
-                event = CaseOpened.read(log)
-                return Opening(event.ciphertext, event.wrapped)
+        for batch in follow(self.chain, [self.deployment.rulings], self.rulings.case_of(case).born):
+            for log in batch.logs:
+                if log.topics[:2] == (CaseOpened.TOPIC, case):
+                    event = CaseOpened.read(log)
+                    return Opening(event.ciphertext, event.wrapped)
         return None
-
-    def _logs(self, first: int, last: int) -> list[Log]:
-        found: list[Log] = []
-        for start in range(first, last + 1, SPAN):
-            found += self.chain.logs([self.deployment.rulings], start, min(start + SPAN - 1, last))
-        return found
 
     def convicted(self, receipt: bytes) -> bool:
         """See the port."""
