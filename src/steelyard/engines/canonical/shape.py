@@ -11,6 +11,8 @@ BLOCK: Final = 32
 MAX_WIDTH: Final = 2**16
 MAX_LAYERS: Final = 512
 MAX_VOCABULARY: Final = 2**20
+MAX_GROUP: Final = 16
+"""Most query heads that share a key head: the attention kernel is written out for each."""
 MAX_CONTEXT: Final = 8192
 """Most positions served, whatever the file allows."""
 MATRIX_KINDS: Final = ("q4_0", "q4_1", "q8_0", "f32")
@@ -95,8 +97,9 @@ def _dimensions(head: Head, tensors: dict[str, Tensor]) -> Shape:
     width = bounded("embedding_length", MAX_WIDTH, BLOCK)
     heads = bounded("attention.head_count", 1024)
     key_heads = bounded("attention.head_count_kv", heads) if "llama.attention.head_count_kv" in head.fields else heads
-    if width % heads or heads % key_heads:
-        raise Refused("model.dimension", f"width {width}, heads {heads}, key heads {key_heads} do not divide")
+    if width % heads or heads % key_heads or heads // key_heads > MAX_GROUP:
+        told = f"width {width}, heads {heads}, key heads {key_heads}: must divide, at most {MAX_GROUP} to a key head"
+        raise Refused("model.dimension", told)
     head_dim = width // heads
     rotated = head.fields.get("llama.rope.dimension_count", head_dim)
     lengths = {head.fields.get(f"llama.attention.{k}_length", head_dim) for k in ("key", "value")}

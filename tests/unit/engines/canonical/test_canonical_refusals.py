@@ -35,6 +35,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (Tiny(leave_out="token_embd.weight"), "model.tensor-missing"),
         (Tiny(heads=3, width=96 * 3, key_heads=2), "model.dimension"),
         (Tiny(heads=4), "model.dimension"),
+        (Tiny(heads=32, width=1024), "model.dimension"),
         (Tiny(context=0), "model.dimension"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
