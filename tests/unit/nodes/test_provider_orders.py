@@ -79,9 +79,30 @@ def test_an_order_is_durable_before_its_first_unit_and_a_receipt_before_its_sign
     run(story)
 
 
+class Noting(Alphabet):
+    """An engine that notes which runs were closed."""
+
+    closed = 0
+
+    def generate(self, job: Job) -> Iterator[Step]:
+        noted, steps = self, super().generate(job)
+
+        class Steps:
+            def __iter__(self) -> Iterator[Step]:
+                return self  # type: ignore[return-value]
+
+            def __next__(self) -> Step:
+                return next(steps)
+
+            def close(self) -> None:
+                noted.closed += 1
+
+        return Steps()  # type: ignore[return-value]
+
+
 def test_nothing_is_said_of_an_order_that_the_journal_did_not_take(tmp_path: Path) -> None:
-    gate = Gate()
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    engine = Noting()
+    counter = Counter(tmp_path, engine)
 
     async def story() -> None:
         counter.journal.close()
@@ -89,6 +110,7 @@ def test_nothing_is_said_of_an_order_that_the_journal_did_not_take(tmp_path: Pat
             await counter.provider.take(counter.request())
         assert not counter.provider.runs
         assert counter.tab().running == counter.tab().reserved == 0
+        await until(lambda: engine.closed == 1)  # it had begun while the line was being written
 
     run(story)
 
@@ -125,12 +147,15 @@ def test_a_provider_that_lost_its_disk_signs_no_second_receipt(tmp_path: Path) -
     """Rule M6: two different receipts for one order would convict it."""
     counter = Counter(tmp_path)
 
-    async def story() -> None:
-        first = await counter.buy()
+    def lose_disk() -> None:
         counter.journal.close()
         for file in tmp_path.iterdir():
             file.unlink()
         counter.start()
+
+    async def story() -> None:
+        first = await counter.buy()
+        lose_disk()
         assert (await counter.buy(first.request)).last == first.last
 
     run(story)

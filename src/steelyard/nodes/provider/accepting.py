@@ -47,6 +47,14 @@ class Channels:
     def __init__(self, ledger: Ledger, provider: Address, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._ledger, self._provider, self._monotonic = ledger, provider, monotonic
         self._known: dict[bytes, tuple[float, Channel, int]] = {}
+        self._epoch = (float("-inf"), 0)
+
+    def epoch(self) -> int:
+        """The current epoch. Blocks."""
+        at = self._monotonic()
+        if at - self._epoch[0] > FRESH_SECONDS:
+            self._epoch = (at, self._ledger.epoch())
+        return self._epoch[1]
 
     def get(self, key: bytes) -> tuple[Channel, int]:
         """Channel and what it allocates to us. Blocks. Raises Refused("channel.unknown")."""
@@ -109,7 +117,7 @@ class Accepting:
         last = now + self.ledger.terms.longest_order
         if not now < order.deadline <= last:
             raise Refused("order.deadline", f"{order.deadline}, now {now:.0f}, at most {last:.0f}")
-        epoch = self.ledger.epoch()
+        epoch = self.channels.epoch()
         if not epoch - EPOCHS_BACK <= order.jury_epoch <= epoch:
             raise Refused("order.jury-epoch", f"{order.jury_epoch}, now {epoch}")
 

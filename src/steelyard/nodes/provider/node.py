@@ -101,7 +101,7 @@ class Provider:
 
     async def take(self, request: OrderRequest) -> AsyncIterator[Frame]:
         """Checks an order and returns its frames. Raises Refused before the first frame."""
-        accepted = await self._aside(lambda: self.accepting.read(request))
+        accepted, now, late = await self._aside(lambda: self._look(request))
         if request.voucher is not None:
             await self._take_riding(request.voucher)
         kept = self.journal.get("order", accepted.digest)
@@ -113,31 +113,36 @@ class Provider:
             raise Refused("provider.busy", f"{len(self.runs)} orders in flight, at most {self.parallel}")
         running = self.runs[accepted.digest] = Running(accepted)
         try:
-            seconds, steps = await self._begin(accepted)
+            if late is not None:
+                raise late
+            steps = await self._begin(accepted, now)
         except BaseException:
             del self.runs[accepted.digest]
             raise
-        running.task = asyncio.create_task(self._serve(running, steps, seconds))
+        running.task = asyncio.create_task(self._serve(running, steps, accepted.order.deadline - now))
         return running.frames()
 
-    async def _begin(self, accepted: Accepted) -> tuple[float, Iterator[Step]]:
-        """Room in the buyer's tab, a line in the journal, the run. Gives the seconds to its deadline, and its steps."""
-
-        def timely() -> float:
-            now = self.clock()
-            self.accepting.require_timely(accepted, now)
-            return now
-
-        now = await self._aside(timely)
-        self.accepting.reserve(accepted, now)
+    def _look(self, request: OrderRequest) -> tuple[Accepted, float, Refused | None]:
+        """An order, the time, and why it comes too late to be run. Blocks."""
+        accepted, now = self.accepting.read(request), self.clock()
         try:
-            await self.journal.commit(
-                Document("order", accepted.digest, State.ASSIGNED, msgspec.json.encode(accepted.request))
-            )
-            loop = asyncio.get_running_loop()
-            begin = partial(self.steps, accepted.order, accepted.prompt)
-            return accepted.order.deadline - now, await loop.run_in_executor(self._engine_threads, begin)
+            self.accepting.require_timely(accepted, now)
+        except Refused as refused:
+            return accepted, now, refused
+        return accepted, now, None
+
+    async def _begin(self, accepted: Accepted, now: float) -> Iterator[Step]:
+        """Room in the buyer's tab, a line in the journal, the run. The engine begins while the line is being written;
+        nothing leaves before it is."""
+        self.accepting.reserve(accepted, now)
+        begin = partial(self.steps, accepted.order, accepted.prompt)
+        begun = asyncio.get_running_loop().run_in_executor(self._engine_threads, begin)
+        try:
+            line = Document("order", accepted.digest, State.ASSIGNED, msgspec.json.encode(accepted.request))
+            await self.journal.commit(line)
+            return await asyncio.shield(begun)
         except BaseException:
+            begun.add_done_callback(_drop)
             self.accepting.free(accepted)
             raise
 
@@ -344,3 +349,9 @@ class Provider:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._engine_threads.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
+
+
+def _drop(begun: "asyncio.Future[Iterator[Step]]") -> None:
+    """Ends a run that nobody will read."""
+    if begun.exception() is None and (close := getattr(begun.result(), "close", None)) is not None:
+        close()
