@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -270,3 +271,18 @@ async def until(what: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not what():  # noqa: ASYNC110  what it waits for is a thread's
             await asyncio.sleep(0.002)
+
+
+def limit_disk(journal: Journal, pages: int) -> None:
+    """The disk is full after so many pages more. The pragma counts for one connection: the writer's."""
+    real = journal._commit
+    limited: list[bool] = []
+
+    def commit(connection: sqlite3.Connection, group: list[object]) -> None:
+        if not limited:
+            now = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {now + pages}")
+            limited.append(True)
+        real(connection, group)  # type: ignore[arg-type]
+
+    journal._commit = commit  # type: ignore[method-assign, assignment]

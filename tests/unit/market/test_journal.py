@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counter import limit_disk
 from steelyard.market.journal import Document, Journal
 from steelyard.protocol.errors import Refused, Unavailable
 
@@ -108,24 +108,9 @@ def test_a_future_cancelled_before_its_turn_is_not_written_and_ends_no_writer(jo
     assert len(journal.scan("order")) == 201 - cancelled
 
 
-def _limit(journal: Journal, pages: int) -> None:
-    """The disk is full after so many pages more. The pragma counts for one connection: the writer's."""
-    real = journal._commit
-    limited: list[bool] = []
-
-    def commit(connection: sqlite3.Connection, group: list[object]) -> None:
-        if not limited:
-            now = connection.execute("PRAGMA page_count").fetchone()[0]
-            connection.execute(f"PRAGMA max_page_count = {now + pages}")
-            limited.append(True)
-        real(connection, group)  # type: ignore[arg-type]
-
-    journal._commit = commit  # type: ignore[method-assign, assignment]
-
-
 def test_a_full_disk_is_a_named_refusal_with_numbers_and_loses_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
-    _limit(journal, pages=8)
+    limit_disk(journal, pages=8)
     documents = [Document("order", b"%d" % at, "assigned", bytes(3000)) for at in range(20)]
     errors = [future.exception() for future in [journal.submit(document) for document in documents]]
     assert all(isinstance(error, Unavailable) and "writes not made" in str(error) for error in errors if error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from claims import STRANGER
-from counter import DOMAIN, PROMPT, SALT, SESSION, Bought, Counter, Gate, digest_of, run, signed_by, until
+from counter import DOMAIN, PROMPT, SALT, SESSION, Bought, Counter, Gate, digest_of, limit_disk, run, signed_by, until
 from steelyard.engines.alphabet import END, Alphabet
 from steelyard.engines.base import Job, Step
 from steelyard.market.lifecycle import State
@@ -111,6 +111,53 @@ def test_nothing_is_said_of_an_order_that_the_journal_did_not_take(tmp_path: Pat
         assert not counter.provider.runs
         assert counter.tab().running == counter.tab().reserved == 0
         await until(lambda: engine.closed == 1)  # it had begun while the line was being written
+
+    run(story)
+
+
+def test_a_full_disk_refuses_orders_until_there_is_room_and_loses_nothing(tmp_path: Path) -> None:
+    counter = Counter(tmp_path)
+
+    async def story() -> None:
+        limit_disk(counter.journal, pages=10)
+        kept: list[Bought] = []
+
+        async def fill() -> None:
+            while True:
+                kept.append(await counter.buy())
+                await counter.pay(kept[-1])
+
+        with pytest.raises(Unavailable, match=r"journal\.disk: .*full"):
+            await fill()
+        for _ in range(3):
+            with pytest.raises(Unavailable, match=r"journal\.disk"):
+                await counter.buy(counter.request(counter.order((65,) * 3000), (65,) * 3000))
+        assert not counter.provider.runs
+        assert counter.tab().running == counter.tab().reserved == 0
+        counter.restart()
+        again = [await counter.buy(bought.request) for bought in kept]
+        assert [bought.last for bought in again] == [bought.last for bought in kept]
+        assert set(counter.tab().unpaid) | set(counter.tab().paid) >= {bought.digest for bought in kept}
+
+    run(story)
+
+
+def test_an_order_that_ran_out_is_closed_at_the_next_start(tmp_path: Path) -> None:
+    counter = Counter(tmp_path, Broken())
+
+    async def story() -> None:
+        late, young = counter.request(), counter.request(counter.order(deadline=int(counter.time) + 120))
+        for request in (late, young):
+            with pytest.raises(Unavailable):
+                await counter.buy(request)
+        counter.time += 110
+        counter.provider.expire(counter.time)
+        found = [counter.journal.get("order", digest_of(request)) for request in (late, young)]
+        assert [document and document.state for document in found] == [State.EXPIRED, State.ASSIGNED]
+        with pytest.raises(Refused, match=r"order\.deadline"):
+            await counter.buy(late)
+        with pytest.raises(Refused, match=r"order\.unknown"):
+            await counter.provider.cancel(counter.cancel(late, 1))
 
     run(story)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from steelyard.market.journal import Document, Journal
 from steelyard.market.ledger import Channel
-from steelyard.market.lifecycle import State
+from steelyard.market.lifecycle import State, move
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.records import Offer, Voucher
@@ -158,7 +158,7 @@ class Accounts:
         for order in orders:
             found = self.journal.get("order", order)
             assert found is not None
-            documents.append(Document("order", order, State.SETTLED, found.body, expect=State.COMMITTED))
+            documents.append(moved(order, State(found.state), State.SETTLED, found.body))
         return documents
 
 
@@ -178,3 +178,8 @@ def _appended(tree: merkle.Appending, receipts: Iterable[bytes]) -> merkle.Appen
     for receipt in receipts:
         longer.append(merkle.leaf_hash(receipt))
     return longer
+
+
+def moved(order: bytes, now: State, then: State, body: bytes) -> Document:
+    """An order's line after a move that the table allows, to be written only if it still stands where it stood."""
+    return Document("order", order, move(now, then), body, expect=now)

@@ -62,6 +62,7 @@ def _serve(settings: Settings, kind: type[Provider], engine: Engine, ledger: Onc
     prices, limits = settings.prices, settings.limits
     lists = partial(list_offers, key, ledger.domain, engine.card, model, prices, limits, journal, clock)
     desk = kind(key, salt_secret(key), engine, ledger, lists(), journal, clock, settings.parallel)
+    desk.expire(clock())
     ledger.register_provider(settings.public_url)
     claimer = Claimer(desk, ledger, settings.claim_seconds, settings.claim_threshold, settings.claim_age)
     uvicorn.run(

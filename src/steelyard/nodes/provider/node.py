@@ -20,7 +20,7 @@ from steelyard.market.journal import Document, Journal
 from steelyard.market.ledger import Ledger
 from steelyard.market.lifecycle import State
 from steelyard.nodes.provider.accepting import Accepted, Accepting, Channels
-from steelyard.nodes.provider.accounts import Accounts
+from steelyard.nodes.provider.accounts import Accounts, moved
 from steelyard.nodes.provider.metrics import Metrics
 from steelyard.nodes.provider.offers import Listing, known_offers
 from steelyard.nodes.provider.running import Running
@@ -86,6 +86,15 @@ class Provider:
         self.runs: dict[bytes, Running] = {}
         self._engine_threads = ThreadPoolExecutor(parallel, "engine")
         self._readers = ThreadPoolExecutor(4, "reader")  # signatures, hashes, the chain: off the event loop
+
+    def expire(self, now: float) -> None:
+        """Orders whose deadline passed without a receipt are closed, their prompts dropped. Blocks."""
+        late = []
+        for document in self.journal.scan("order", State.ASSIGNED):
+            order = Order.from_json(json.loads(document.body)["order"]["record"])
+            if order.deadline < now and document.key not in self.runs:
+                late.append(moved(document.key, State.ASSIGNED, State.EXPIRED, b"{}"))
+        self.journal.write(*late)
 
     def relist(self, listings: Sequence[Listing]) -> None:
         """Sells these and nothing else; what was sold before stays known."""
@@ -218,7 +227,7 @@ class Provider:
             "cancel": None if cancel is None else msgspec.to_builtins(cancel),
         }
         await self.journal.commit(
-            Document("order", accepted.digest, State.COMMITTED, json.dumps(body).encode(), expect=State.ASSIGNED),
+            moved(accepted.digest, State.ASSIGNED, State.COMMITTED, json.dumps(body).encode()),
             Document("receipt", digest, "", accepted.digest),
         )
         self.accounts.delivered(order.channel, order.offer, digest, accepted.digest, price)
@@ -275,7 +284,7 @@ class Provider:
 
     def _order(self, digest: bytes) -> Order:
         kept = self.journal.get("order", digest)
-        if kept is None:
+        if kept is None or kept.state == State.EXPIRED:
             raise Refused("order.unknown", f"0x{digest.hex()}")
         body = json.loads(kept.body)
         return Order.from_json(body.get("request", body)["order"]["record"])
