@@ -49,7 +49,7 @@ def test_nothing_is_refused_and_so_is_a_deposit_for_nobody(world):
             call(by=ANN)
 
 
-def test_only_what_is_free_leaves_and_only_after_the_delay(world):
+def test_only_what_is_free_leaves_and_only_after_the_delay_bon_2_bon_3(world):
     world.bonds.reserve(ANN.address, 70, by=world.rulings)
     with pytest.raises(Reverted, match=r"^bonds\.short$"):
         world.bonds.request_withdrawal(31, by=ANN)
@@ -97,7 +97,7 @@ def test_strangers_neither_reserve_nor_release_nor_slash(world):
             world.bonds.slash(ANN.address, 1, 0, [], by=authority)
 
 
-def test_one_contract_cannot_release_what_another_reserved(world):
+def test_one_contract_cannot_release_what_another_reserved_bon_1(world):
     world.bonds.reserve(ANN.address, 10, by=ESCROW)
     world.bonds.reserve(ANN.address, 10, by=world.rulings)
     with pytest.raises(Reverted, match=r"^bonds\.release$"):
@@ -106,7 +106,7 @@ def test_one_contract_cannot_release_what_another_reserved(world):
     assert world.bonds.reserved_by(ANN.address, ESCROW.address) == 10
 
 
-def test_a_slash_takes_leaving_bond_too(world):
+def test_a_slash_takes_leaving_bond_too_bon_3(world):
     world.bonds.request_withdrawal(100, by=ANN)
     world.bonds.slash(ANN.address, 80, 0, [(BOB.address, 40)], by=world.rulings)
     assert world.told("Slashed") == {"account": ANN.address, "amount": 80, "paid_out": 40, "burned": 40}
@@ -138,7 +138,7 @@ def test_a_slash_of_the_callers_own_reservation_frees_it(world):
     assert state(world) == (90, 0, 0, 90)
 
 
-def test_after_a_slash_reserved_bond_stays_and_nothing_new_is_reserved(world):
+def test_after_a_slash_reserved_bond_stays_and_nothing_new_is_reserved_bon_5(world):
     world.bonds.request_withdrawal(40, by=ANN)
     world.bonds.reserve(ANN.address, 60, by=ESCROW)
     world.bonds.slash(ANN.address, 50, 0, [], by=world.rulings)
@@ -158,7 +158,7 @@ def test_after_a_slash_reserved_bond_stays_and_nothing_new_is_reserved(world):
     amount=st.integers(0, 10**30),
     parts=st.lists(st.integers(0, 10**30), max_size=5),
 )
-def test_a_slash_conserves_money_and_burns_at_least_half(held, amount, parts):
+def test_a_slash_conserves_money_and_burns_at_least_half_bon_4_esc_4(held, amount, parts):
     world = make()
     world.bonded(ANN, held)
     scale = max(2 * sum(parts), 1)

@@ -24,7 +24,7 @@ def joined(world: World, who, stake: int = UNITS) -> None:
     world.registry.join(SECRET, "http://auditor", stake, by=who)
 
 
-def test_a_models_id_is_the_struct_hash_of_its_registration(world):
+def test_a_models_id_is_the_struct_hash_of_its_registration_reg_1(world):
     found = world.registry.register_model(*MODEL, "toy", "file:toy", by=ANN)
     root, payee, bps, context, size, public, terms = MODEL
     assert found == Registration(1, root, ANN.address, payee, bps, context, size, public, terms).struct_hash()
@@ -146,7 +146,7 @@ def test_an_auditor_whose_bond_was_slashed_below_its_stake_may_be_expelled(world
     assert world.bonds.free(ANN.address) == UNITS - 1
 
 
-def test_an_epoch_that_has_not_begun_or_is_forgotten_has_no_pool(world):
+def test_an_epoch_that_has_not_begun_or_is_forgotten_has_no_pool_reg_3(world):
     epoch = world.registry.epoch()
     for call in (lambda e: world.registry.pool(e), lambda e: world.registry.draw(e, SECRET, 1, [])):
         with pytest.raises(Reverted, match=r"^registry\.epoch-open$"):
@@ -174,7 +174,7 @@ def test_a_draw_is_without_replacement_and_without_the_excluded(world):
         world.registry.draw(epoch, SECRET, 65, [])
 
 
-def test_a_draw_is_weighted_by_stake(world):
+def test_a_draw_is_weighted_by_stake_reg_4(world):
     for who, stake in zip(AUDITORS[:3], (1, 2, 7), strict=False):
         joined(world, who, stake * UNITS)
     world.turn(SPAN)
@@ -217,7 +217,7 @@ MOVES = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(MOVES)
-def test_the_pool_of_an_epoch_never_changes_once_it_has_begun(moves):
+def test_the_pool_of_an_epoch_never_changes_once_it_has_begun_reg_2(moves):
     world = World()
     for who in AUDITORS[:3]:
         world.bonded(who, 100 * UNITS)

@@ -190,41 +190,18 @@ def up(
 
 
 def _up(build: _Builder, market_sellers: list[Seller], auditors: int, port: int) -> Market:
-    for name in build.wares.models:
-        build.tell(f"pulling {name}")
-        store.pull(name)
-    build.tell("loading the model")
-    engine, _ = catalog.load(build.wares.engine)
-    card = engine.card
-    engine.close()
+    card = _wanted_card(build)
     build.tell("starting the chain, deploying the contracts")
     anvil, chain, deployment = build.chain()
     ledger = OnchainLedger(chain, deployment)
     author, owner, session = Key.new(), Key.new(), Key.new()
     jury = [(AUDITORS[at % len(AUDITORS)], Key.new(), free_port()) for at in range(auditors)]
-    for key, tokens in [(author, 0), (owner, DEPOSIT), (session, 0)]:
+    purses = [(author, 0), (owner, DEPOSIT), (session, 0), *((seller.key, BOND) for seller in market_sellers)]
+    for key, tokens in [*purses, *((key, DEVNET.min_stake + PURSE) for _, key, _ in jury)]:
         build.fund(anvil, ledger, key, tokens)
-    for seller in market_sellers:
-        build.fund(anvil, ledger, seller.key, BOND)
-    for _, key, _ in jury:
-        build.fund(anvil, ledger, key, DEVNET.min_stake + PURSE)
     with closing(RpcChain(anvil.url, author)) as authors:
         registration = _register(authors, deployment, card, build.wares)
-    build.tell(f"starting {len(market_sellers)} providers and {len(jury)} auditors")
-    common: dict[str, Any] = {"rpc_url": anvil.url, "engine": build.wares.engine}
-    for seller in market_sellers:
-        prices = [(int(level), PRICE_IN, PRICE_OUT) for level in seller.levels]
-        told: dict[str, Any] = {
-            "liar": seller.liar,
-            "cheap": build.wares.cheap,
-            "registration": registration.hex(),
-            "prices": prices,
-        }
-        told |= {"key": seller.key.secret.hex(), "port": seller.port, "claim_seconds": build.claim_seconds}
-        build.child("provider", seller.name, common | told)
-    for name, key, juror_port in jury:
-        told = {"key": key.secret.hex(), "port": juror_port, "stake": DEVNET.min_stake}
-        build.child("auditor", name, common | told)
+    _start_servers(build, anvil, registration, market_sellers, jury)
     with closing(RpcChain(anvil.url, owner)) as owners:
         channel = _open_channel(owners, deployment, session, market_sellers, ledger.now())
     names = [seller.name for seller in market_sellers] + [name for name, _, _ in jury]
@@ -233,8 +210,8 @@ def _up(build: _Builder, market_sellers: list[Seller], auditors: int, port: int)
     build.tell("starting the gateway")
     api_key = "sk-steelyard-" + secrets.token_urlsafe(24)
     told = {"key": session.secret.hex(), "port": port, "api_key": api_key, "daily_budget": None}
-    told |= {"channel": channel.hex(), "texts": {card.name: build.wares.engine}}
-    build.child("gateway", "gateway", common | told)
+    told |= {"channel": channel.hex(), "texts": {card.name: build.wares.engine}, "rpc_url": anvil.url}
+    build.child("gateway", "gateway", told)
     build.processes.wait_healthy(["gateway"], START_SECONDS, build.tell)
     anvil.interval(BLOCK_SECONDS)
     return Market(
@@ -255,6 +232,32 @@ def _up(build: _Builder, market_sellers: list[Seller], auditors: int, port: int)
         api_key=api_key,
         minted=build.minted,
     )
+
+
+def _wanted_card(build: _Builder) -> Card:
+    for name in build.wares.models:
+        build.tell(f"pulling {name}")
+        store.pull(name)
+    build.tell("loading the model")
+    engine, _ = catalog.load(build.wares.engine)
+    engine.close()
+    return engine.card
+
+
+def _start_servers(
+    build: _Builder, anvil: Anvil, registration: bytes, to_sell: list[Seller], jury: list[tuple[str, Key, int]]
+) -> None:
+    build.tell(f"starting {len(to_sell)} providers and {len(jury)} auditors")
+    common: dict[str, Any] = {"rpc_url": anvil.url, "engine": build.wares.engine}
+    for seller in to_sell:
+        prices = [(int(level), PRICE_IN, PRICE_OUT) for level in seller.levels]
+        told: dict[str, Any] = {"liar": seller.liar, "cheap": build.wares.cheap, "prices": prices}
+        told |= {"registration": registration.hex(), "claim_seconds": build.claim_seconds}
+        told |= {"key": seller.key.secret.hex(), "port": seller.port}
+        build.child("provider", seller.name, common | told)
+    for name, key, port in jury:
+        told = {"key": key.secret.hex(), "port": port, "stake": DEVNET.min_stake}
+        build.child("auditor", name, common | told)
 
 
 def _register(chain: RpcChain, deployment: Deployment, card: Card, wares: Wares) -> bytes:

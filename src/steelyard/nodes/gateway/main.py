@@ -83,9 +83,6 @@ def build(
     seconds = min(ORDER_SECONDS, terms.longest_order * 3 // 4)  # a provider's clock may be behind ours
     faults = Faults(timer)
 
-    async def cheated(bought: Bought, detail: str) -> None:
-        faults.note(bought.placed.listed, Unavailable("provider.cheated", detail))
-
     till = Till(
         book=book,
         records=records,
@@ -96,19 +93,7 @@ def build(
         order_seconds=seconds,
         timer=timer,
     )
-    drawing = Drawing(
-        records=records,
-        book=book,
-        peers=peers,
-        session=session,
-        domain=domain,
-        source=settings.public_url or f"http://{settings.host}:{settings.port}",
-        rate_ppm=terms.rate_ppm,
-        ticket_seconds=settings.ticket_seconds,
-        chance=chance,
-        clock=clock,
-        cheated=cheated,
-    )
+    drawing = _drawing(settings, till, faults, terms.rate_ppm, clock, chance)
     desk = Desk(
         book=book,
         till=till,
@@ -125,6 +110,27 @@ def build(
     )
     completions = Completions(desk, entropy)
     return Gateway(desk, completions, hosts=settings.hosts, refresh_seconds=settings.refresh_seconds)
+
+
+def _drawing(
+    settings: Settings, till: Till, faults: Faults, rate_ppm: int, clock: Callable[[], float], chance: Chance
+) -> Drawing:
+    async def cheated(bought: Bought, detail: str) -> None:
+        faults.note(bought.placed.listed, Unavailable("provider.cheated", detail))
+
+    return Drawing(
+        records=till.records,
+        book=till.book,
+        peers=till.peers,
+        session=till.session,
+        domain=till.domain,
+        source=settings.public_url or f"http://{settings.host}:{settings.port}",
+        rate_ppm=rate_ppm,
+        ticket_seconds=settings.ticket_seconds,
+        chance=chance,
+        clock=clock,
+        cheated=cheated,
+    )
 
 
 def server(gateway: Gateway, settings: Settings) -> uvicorn.Server:

@@ -35,16 +35,7 @@ def app(provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listi
     )
 
     async def offers(_: Request) -> Response:
-        domain = provider.ledger.domain
-        return reply(
-            Offers(
-                provider=provider.key.address,
-                chain_id=domain.chain_id,
-                escrow=domain.escrow,
-                offers=[listing.signed for listing in provider.listings.values()],
-                quantization={"0x" + digest.hex(): provider.engine.card.quantization for digest in provider.listings},
-            )
-        )
+        return reply(_offers(provider))
 
     async def orders(request: Request) -> Response:
         message = await read_message(request, OrderRequest)
@@ -91,6 +82,17 @@ def app(provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listi
         Route("/metrics", metrics),
     ]
     return node_app(routes, lifespan=partial(_lifespan, provider, claimer, lists))
+
+
+def _offers(provider: Provider) -> Offers:
+    domain, card = provider.ledger.domain, provider.engine.card
+    return Offers(
+        provider=provider.key.address,
+        chain_id=domain.chain_id,
+        escrow=domain.escrow,
+        offers=[listing.signed for listing in provider.listings.values()],
+        quantization={"0x" + digest.hex(): card.quantization for digest in provider.listings},
+    )
 
 
 @asynccontextmanager
