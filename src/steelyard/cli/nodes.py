@@ -1,9 +1,10 @@
 """`steelyard provide`, `doctor`, `gateway`, `audit`: the nodes' processes, from options to their settings."""
 
+import contextlib
 import os
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +12,7 @@ from cyclopts import Parameter
 
 from steelyard.cli import place, screen
 from steelyard.cli.place import HERE, Password, Place
-from steelyard.protocol.errors import Malformed, Refused
+from steelyard.protocol.errors import Malformed, Refused, SteelyardError
 
 if TYPE_CHECKING:
     from steelyard.market.onchain import OnchainLedger
@@ -38,7 +39,9 @@ class Selling:
         "audited",
     )
     registration: Annotated[str | None, Parameter(help="Id; the first one of the model's root if not said.")] = None
-    register: Annotated[bool, Parameter(negative=(), help="Register the model if nobody has (no royalty).")] = False
+    register: Annotated[
+        bool, Parameter(negative=(), help="provide: register the model if nobody has, without royalty.")
+    ] = False
     bond: Annotated[str, Parameter(help="Tokens to hold as bond, topped up at start.")] = "500"
     max_units: Annotated[int, Parameter(help="Most units of an answer.")] = 1024
     wallet: Annotated[str, Parameter(help="Whose key signs.")] = "provider"
@@ -71,12 +74,11 @@ def doctor(
     from steelyard.nodes.provider.doctor import examine
 
     key = place.unlock(selling.wallet, password_file)
-    engine = catalog.load(engine_of(selling.model))[0]
     ledger = where.ledger(key)
-    try:
-        registration = _registration(ledger, engine.card.model_root, selling)
-    except Refused:
-        registration = bytes(32)  # the check of that name says so
+    engine, registration = None, bytes(32)
+    with contextlib.suppress(SteelyardError):  # the checks of these names say what is wrong with them
+        engine = catalog.load(engine_of(selling.model))[0]
+        registration = _registration(ledger, engine.card.model_root, replace(selling, register=False))
     findings = examine(_provider(selling, where, key, registration), ledger, engine)
     rows = [{"check": f.check, "ok": f.ok, "detail": f.detail, "fix": "" if f.ok else f.fix} for f in findings]
     screen.show(rows, as_json, "nothing to check")
