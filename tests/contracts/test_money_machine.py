@@ -173,5 +173,5 @@ class MoneyMachine(RuleBasedStateMachine):
 QUICK = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def test_money_is_conserved_and_everyone_gets_it_out_whatever_happens():
+def test_money_is_conserved_and_everyone_gets_it_out_whatever_happens_esc_1():
     run_state_machine_as_test(MoneyMachine, settings=QUICK)
