@@ -207,7 +207,7 @@ def test_a_gateway_that_never_serves_gets_cannot_tell_when_the_ticket_expires(to
 
 
 def test_a_package_that_no_jury_could_be_shown_is_judged_and_told_but_not_challenged(town: Town) -> None:
-    prompt = tuple(sha256(b"%d" % i)[0] for i in range(40_000))
+    prompt = tuple(sha256(b"%d" % i)[0] for i in range(60_000))
     claim = STALL.claim(STALL.order(prompt), prompt, [1] * 25, [ZERO32] * 25)
     serve(town, claim)
     town.run(4)
