@@ -10,12 +10,15 @@ from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.recipe import Recipe
 from steelyard.engines.canonical.scheduler import Scheduler
 from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
+from steelyard.engines.canonical.trace import Trace
 from steelyard.engines.gguf_head import Head
 from steelyard.engines.sampling import Draw
 from steelyard.protocol.errors import Refused, SteelyardError
 
 ROOM: Final = 2**30
 """Bytes for keys and values of all runs: 182 pages of 128 positions for the default model."""
+TRACE_TOKENS: Final = 64
+"""Tokens in a step of a trace: half of a serving model's memory for a step."""
 END_FIELDS: Final = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
 
 
@@ -46,7 +49,7 @@ class CanonicalEngine:
         grain: int = 0,
         prefill: int = 32,
     ) -> None:
-        file = models.open_file(path, cache)
+        file = self._file = models.open_file(path, cache)
         head, shape = file.head, file.shape
         self.file_sha256 = file.sha256
         self.card = Card(
@@ -59,7 +62,8 @@ class CanonicalEngine:
             quantization=head.quantization(),
             size_bytes=file.size,
         )
-        model = models.load(file, threads or min(2, os.cpu_count() or 1), recipe, tokens, grain)
+        self._threads = threads or min(2, os.cpu_count() or 1)
+        model = models.load(file, self._threads, recipe, tokens, grain)
         self._scheduler = Scheduler(model, room, prefill)
 
     def generate(self, job: Job) -> Iterator[Step]:
@@ -91,6 +95,13 @@ class CanonicalEngine:
         if error is not None:
             raise error
         return Replay(tuple(sink.expected), tuple(sink.leaves), b"".join(sink.states), sink.mismatch)
+
+    def trace(self, job: Job, answer: Sequence[int]) -> Trace:
+        """The run over prompt and answer, to be asked for any value, root, partial sum or opening. Beside the runs in
+        flight: it has threads, memory for one step and keys and values of its own; close it. Raises as `replay`."""
+        self._refuse(job, max(len(answer), 1))
+        self._refuse_units(answer)
+        return Trace(models.load(self._file, self._threads, tokens=TRACE_TOKENS), [*job.prompt, *answer])
 
     def close(self) -> None:
         """See `Engine.close`."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,9 @@ import platformdirs
 from numpy.typing import NDArray
 
 from steelyard.engines import gguf_head
-from steelyard.engines.canonical import native, packing, root, shape
+from steelyard.engines.canonical import lowering, matmul, native, packing, root, shape
+from steelyard.engines.canonical.interpreter import ARGS
+from steelyard.engines.canonical.lowering import Call, Lowering
 from steelyard.engines.canonical.native import Native
 from steelyard.engines.canonical.packing import Packed
 from steelyard.engines.canonical.pool import Pool
@@ -31,12 +34,16 @@ class File:
     """A model's file, checked and packed."""
 
     head: Head
-    shape: Shape
+    lowered: Lowering
     data: Bytes
     """The whole file, mapped."""
     sha256: bytes
     packed: Packed
     size: int
+
+    @property
+    def shape(self) -> Shape:
+        return self.lowered.shape
 
 
 def open_file(path: Path, cache: Path | None = None) -> File:
@@ -50,12 +57,13 @@ def open_file(path: Path, cache: Path | None = None) -> File:
         raise Malformed("model.truncated", f"{path.name}: {len(data)} bytes, {head.file_size} when it was opened")
     digest = hashlib.sha256(data.data).digest()
     folder = platformdirs.user_cache_path("steelyard") / "packed" if cache is None else cache
-    version = hashlib.sha256((root.graph(size) + root.ARITHMETIC).encode()).hexdigest()[:8]
+    lowered = lowering.lower(size, {tensor.name: KINDS[tensor.kind][0] for tensor in head.tensors})
+    version = hashlib.sha256(root.graph_root(lowered) + root.ARITHMETIC.encode()).hexdigest()[:8]
     place = folder / f"{digest.hex()[:32]}-{version}.pack"
     packed = packing.load(place, head, size)
     if packed is None:
-        packed = packing.make(place, head, size, data, root.model_root(head, size, data.data))
-    return File(head, size, data, digest, packed, os.stat(path).st_size)
+        packed = packing.make(place, head, size, data, root.model_root(head, lowered, data.data))
+    return File(head, lowered, data, digest, packed, os.stat(path).st_size)
 
 
 @dataclass
@@ -78,7 +86,7 @@ class Model:
         self.tokens = -(-tokens // TILE) * TILE
         self.page_bytes = page_bytes(file.shape, recipe)
         self._memory = buffers(file.shape, self.tokens)
-        self._program = program(file.head, file.shape, recipe, file.packed, kernels, self._memory, grain)
+        self._program = program(file.lowered, recipe, file.packed, kernels, self._memory, grain)
         scratch = scratch_row(file.shape, recipe) * recipe.group * 4
         self.pool = Pool(kernels, threads, len(self._program.code), scratch)
         self.pool.run(self._program.code[:0])  # nothing to do but to refuse a thread that flushes subnormals
@@ -86,6 +94,33 @@ class Model:
 
     def step(self, feed: Feed) -> tuple[Floats, Floats]:
         """(states [wanted][width], logits [wanted][vocabulary and padding]): views that the next step overwrites."""
+        self._set(feed)
+        self.pool.run(self._program.code)
+        m, wanted = self._memory, len(feed.wanted)
+        return m.states[:wanted], m.logits[:wanted]
+
+    def observe(self, feed: Feed, see: Callable[[Call, Floats], None]) -> None:
+        """A step of one token, one call at a time; `see` is shown the row that each call has written, and for one that
+        adds to its row first what it adds."""
+        assert len(feed.ids) == 1
+        self._set(feed)
+        code, begin = self._program.code, 0
+        for call, end in zip(self.file.lowered.calls, self._program.ends, strict=True):
+            row: Floats = getattr(self._memory, call.writes)[0]
+            if call.residual:
+                before = row.copy()
+                alone = code[begin:end].copy()
+                alone[:, ARGS + matmul.RESIDUAL] = 0
+                self.pool.run(alone)
+                see(call, row)
+                row += before
+            else:
+                self.pool.run(code[begin:end])
+                see(call, row)
+            begin = end
+
+    def _set(self, feed: Feed) -> None:
+        """Makes memory and program those of a step."""
         count, wanted = len(feed.ids), len(feed.wanted)
         assert 0 < count <= self.tokens
         m = self._memory
@@ -94,8 +129,6 @@ class Model:
         m.tables[:count] = feed.tables
         m.wanted[:wanted] = feed.wanted
         self._program.set(count, wanted)
-        self.pool.run(self._program.code)
-        return m.states[:wanted], m.logits[:wanted]
 
     def close(self) -> None:
         self.pool.close()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from steelyard.engines.canonical import cached, rope
 from steelyard.engines.canonical.emit import LANES
+from steelyard.engines.canonical.rope import COSINES, SINES
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
 
@@ -24,7 +25,6 @@ Bytes = NDArray[np.uint8]
 MAGIC: Final = b"steelyard/pack/1"
 HEADER: Final = 128  # magic 16, model root 32, SHA-256 of the body 32, zeros
 ALIGN: Final = 64
-COSINES, SINES = "rope.cosines", "rope.sines"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """The model as a list of kernel calls, and the memory that they work in."""
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
@@ -12,12 +11,14 @@ from numpy.typing import NDArray
 from steelyard.engines.canonical import attention, matmul, rowwise
 from steelyard.engines.canonical.emit import LANES
 from steelyard.engines.canonical.interpreter import ARGS, CHUNKS, KERNEL, OP_SLOTS
+from steelyard.engines.canonical.lowering import Call, Lowering
 from steelyard.engines.canonical.matmul import BLOCK
 from steelyard.engines.canonical.native import Native
-from steelyard.engines.canonical.packing import COSINES, SINES, Packed
+from steelyard.engines.canonical.packing import Packed
 from steelyard.engines.canonical.recipe import TILE, Recipe
+from steelyard.engines.canonical.rope import COSINES, SINES
 from steelyard.engines.canonical.shape import Shape
-from steelyard.engines.gguf_head import KINDS, Head
+from steelyard.engines.ir.graph import float_bits
 
 Floats = NDArray[np.float32]
 CHUNKS_PER_OPERATION: Final = 16
@@ -109,6 +110,8 @@ class Program:
     counted: list[tuple[int, int, bool]] = field(default_factory=list)
     """Per operation: chunks if the count is fixed, chunks per token, and whether tokens are the wanted ones."""
     code: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, OP_SLOTS), np.int64))
+    ends: list[int] = field(default_factory=list)
+    """Per call: how many operations there are when it is done."""
 
     def add(self, kernel: str, arguments: Mapping[int, int], fixed: int, each: int, wanted: bool = False) -> None:
         row = [0] * OP_SLOTS
@@ -135,7 +138,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Builder:
-    """Writes the llama graph as operations."""
+    """Writes calls as operations."""
 
     shape: Shape
     recipe: Recipe
@@ -146,28 +149,31 @@ class Builder:
     grain: int
     program: Program
 
+    def place(self, name: str) -> Floats:
+        """A buffer by its field's name."""
+        found: Floats = getattr(self.memory, name)
+        return found
+
     def quantised(self, length: int) -> dict[int, int]:
         m = self.memory
         arrays: tuple[NDArray[Any], ...] = (m.quants, m.scales, m.sums, m.less8, m.less128)
         return {slot: address(array) for slot, array in enumerate(arrays)} | {rowwise.LENGTH: length}
 
-    def norm(self, name: str, out: Floats, rows: NDArray[np.int64], wanted: bool = False) -> None:
+    def norm(self, call: Call) -> None:
         arguments = self.quantised(self.shape.width) | {
-            rowwise.X: address(self.memory.x),
-            rowwise.Y: address(out),
-            rowwise.WEIGHT: address(self.packed.parts[name]),
-            rowwise.EPSILON: bits(self.shape.epsilon),
-            rowwise.ROWS: address(rows),
+            rowwise.X: address(self.place(call.reads)),
+            rowwise.Y: address(self.place(call.writes)),
+            rowwise.WEIGHT: address(self.packed.parts[call.tensors[0]]),
+            rowwise.EPSILON: float_bits(self.shape.epsilon),
+            rowwise.ROWS: address(self.memory.wanted if call.wanted else self.memory.rows),
         }
-        self.program.add("norm", arguments, 0, 1, wanted)
+        self.program.add("norm", arguments, 0, 1, call.wanted)
 
-    def dot(
-        self, names: Sequence[str], size: tuple[int, int], source: Floats, out: Floats, residual: bool, wanted: bool
-    ) -> None:
-        """One matrix, or several whose rows follow each other in `out`; `size` is (columns, all rows)."""
-        columns, rows = size
-        at = 0
-        for run in self._runs(names):
+    def dot(self, call: Call) -> None:
+        """One matrix, or several whose rows follow each other in `writes`."""
+        source, out, at = self.place(call.reads), self.place(call.writes), 0
+        columns = source.shape[1]
+        for run in self._runs(call.tensors):
             kind = self.kinds[run[0]]
             counts = [self._rows(name, columns) for name in run]
             groups = sum(counts) // LANES
@@ -182,13 +188,12 @@ class Builder:
                 matmul.STRIDE: out.shape[1],
                 matmul.GROUPS: groups,
                 matmul.GRAIN: grain,
-                matmul.RESIDUAL: int(residual),
+                matmul.RESIDUAL: int(call.residual),
             }
             if kind == "f32":
                 arguments[matmul.QUANTS] = address(source)
-            self.program.add(kind, arguments, -(-groups // grain), 0, wanted)
+            self.program.add(kind, arguments, -(-groups // grain), 0, call.wanted)
             at += sum(counts)
-        assert rows <= at < rows + LANES
 
     def _rows(self, name: str, columns: int) -> int:
         per_16 = columns * 4 * LANES
@@ -211,25 +216,30 @@ class Builder:
             runs.append([name])
         return runs
 
-    def layer(self, index: int) -> None:
-        s, m, at = self.shape, self.memory, f"blk.{index}."
-        self.norm(f"{at}attn_norm.weight", m.normed, m.rows)
-        names = [f"{at}attn_{n}.weight" for n in "qkv"]
-        self.dot(names, (s.width, m.qkv.shape[1]), m.normed, m.qkv, False, False)
-        self._attention(index)
-        self.program.add("quantise", self.quantised(s.query_width) | {rowwise.X: address(m.mixed)}, 0, 1)
-        self.dot([f"{at}attn_output.weight"], (s.query_width, s.width), m.mixed, m.x, True, False)
-        self.norm(f"{at}ffn_norm.weight", m.normed, m.rows)
-        names = [f"{at}ffn_{n}.weight" for n in ("gate", "up")]
-        self.dot(names, (s.width, 2 * s.inner), m.normed, m.gated, False, False)
-        gate = self.quantised(s.inner) | {rowwise.X: address(m.gated), rowwise.Y: address(m.inner)}
-        self.program.add("gate", gate, 0, 1)
-        self.dot([f"{at}ffn_down.weight"], (s.inner, s.width), m.inner, m.x, True, False)
+    def quantise(self, call: Call) -> None:
+        x = self.place(call.reads)
+        self.program.add("quantise", self.quantised(x.shape[1]) | {rowwise.X: address(x)}, 0, 1)
 
-    def _attention(self, index: int) -> None:
+    def gate(self, call: Call) -> None:
+        places = {rowwise.X: address(self.place(call.reads)), rowwise.Y: address(self.place(call.writes))}
+        self.program.add("gate", self.quantised(self.shape.inner) | places, 0, 1)
+
+    def rotate(self, call: Call) -> None:
+        self.program.add("rotate", self._cached(call.layer), 0, 1)
+
+    def attention(self, call: Call) -> None:
+        more = {
+            attention.OUT: address(self.place(call.writes)),
+            attention.SCALE: float_bits(1.0 / sqrt(self.shape.head_dim)),
+            attention.SCRATCH: self.scratch,
+        }
+        self.program.add("attention", self._cached(call.layer) | more, 0, self.shape.key_heads)
+
+    def _cached(self, layer: int) -> dict[int, int]:
+        """Arguments of kernels that read queries, keys and values, and a layer's part of the pages."""
         s, m = self.shape, self.memory
-        keys = index * page_bytes(s, self.recipe) // s.layers
-        common = {
+        keys = layer * page_bytes(s, self.recipe) // s.layers
+        return {
             rowwise.QKV: address(m.qkv),
             rowwise.STRIDE: m.qkv.shape[1],
             rowwise.POSITIONS: address(m.positions),
@@ -241,13 +251,6 @@ class Builder:
             rowwise.QUERY_HEADS: s.heads,
             rowwise.KEY_HEADS: s.key_heads,
         }
-        self.program.add("rotate", common, 0, 1)
-        more = {
-            attention.OUT: address(m.mixed),
-            attention.SCALE: bits(1.0 / sqrt(s.head_dim)),
-            attention.SCRATCH: self.scratch,
-        }
-        self.program.add("attention", common | more, 0, s.key_heads)
 
 
 def page_bytes(shape: Shape, recipe: Recipe) -> int:
@@ -255,29 +258,19 @@ def page_bytes(shape: Shape, recipe: Recipe) -> int:
     return shape.layers * 2 * shape.key_width * recipe.page * 4
 
 
-def bits(number: float) -> int:
-    """binary32 bits of the nearest binary32 number."""
-    found: int = struct.unpack("<I", struct.pack("<f", number))[0]
-    return found
-
-
 def scratch_row(shape: Shape, recipe: Recipe) -> int:
     """Numbers in one head's row of scores: the context up to a whole page."""
     return -(-shape.context // recipe.page) * recipe.page
 
 
-def program(
-    head: Head, shape: Shape, recipe: Recipe, packed: Packed, native: Native, memory: Buffers, grain: int
-) -> Program:
+def program(lowered: Lowering, recipe: Recipe, packed: Packed, native: Native, memory: Buffers, grain: int) -> Program:
     """The whole model. `grain` groups of rows make a chunk; 0 lets each matrix choose."""
+    shape = lowered.shape
     assert memory.x.shape[0] % TILE == 0
-    kinds = {tensor.name: KINDS[tensor.kind][0] for tensor in head.tensors}
     made = Program(native)
-    builder = Builder(shape, recipe, packed, kinds, memory, scratch_row(shape, recipe), grain, made)
-    for index in range(shape.layers):
-        builder.layer(index)
-    builder.norm("output_norm.weight", memory.states, memory.wanted, wanted=True)
-    output = "token_embd.weight" if shape.tied else "output.weight"
-    builder.dot([output], (shape.width, shape.vocabulary), memory.states, memory.logits, False, True)
+    builder = Builder(shape, recipe, packed, lowered.kinds, memory, scratch_row(shape, recipe), grain, made)
+    for call in lowered.calls:
+        getattr(builder, call.kernel)(call)
+        made.ends.append(len(made.rows))
     made.seal()
     return made

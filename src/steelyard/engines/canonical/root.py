@@ -1,43 +1,35 @@
 """The model root (rule P4): a Merkle tree over everything that decides an answer's bits.
 
-Leaves, in order: arithmetic version; key-value cache type; graph; chat template; then the file from its first byte to
-its last. A leaf of the file is at most 32 blocks of one tensor, or at most 1,024 bytes of what lies outside tensors, so
-no leaf splits a block. The tokenizer is inside the file's metadata, hence under the root.
+Leaves, in order: arithmetic version; key-value cache type; the graph's own root; chat template; then the file from its
+first byte to its last. A leaf of the file is at most 32 blocks of one tensor, or at most 1,024 bytes of what lies
+outside tensors, so no leaf splits a block. The tokenizer is inside the file's metadata, hence under the root.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
-from steelyard.engines.canonical.shape import Shape
+from steelyard.engines.canonical.lowering import Lowering
 from steelyard.engines.gguf_head import KINDS, Head
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Malformed
 
-ARITHMETIC: Final = "steelyard/arithmetic/1"
+ARITHMETIC: Final = "steelyard/arithmetic/2"
 KEY_VALUES: Final = "kv/f32"
 BLOCKS_PER_LEAF: Final = 32
 BYTES_PER_LEAF: Final = 1024
 TEMPLATE: Final = "tokenizer.chat_template"
 
 
-def graph(shape: Shape) -> str:
-    """The computation in words and dimensions, one line a node; `ARITHMETIC` fixes what each word means."""
-    s = shape
-    head = f"width {s.width} inner {s.inner} heads {s.heads}/{s.key_heads} of {s.head_dim} vocabulary {s.vocabulary}"
-    lines = [
-        f"llama layers {s.layers} {head}",
-        f"epsilon {s.epsilon.hex()} rope-base {s.rope_base.hex()} scale 1/sqrt({s.head_dim}) positions {s.context}",
-        "x = row(token_embd, id)",
-        "each layer:",
-        "  q, k, v = dot(attn_q | attn_k | attn_v, quantise(norm(x, attn_norm)))",
-        "  q, k = rotate(q, position), rotate(k, position)",
-        "  x = x + dot(attn_output, quantise(attention(q, keys, values)))",
-        "  g, u = dot(ffn_gate | ffn_up, quantise(norm(x, ffn_norm)))",
-        "  x = x + dot(ffn_down, quantise(silu(g) * u))",
-        "state = norm(x, output_norm)",
-        f"logits = dot({'token_embd' if s.tied else 'output'}, quantise(state))",
-    ]
-    return "\n".join(lines) + "\n"
+def graph(lowered: Lowering) -> list[str]:
+    """The computation, one line a node (spec/ir.md), behind one line that says what the tables are."""
+    s = lowered.shape
+    head = f"positions {s.context} vocabulary {s.vocabulary} rope-base {s.rope_base.hex()} of {s.head_dim}"
+    return [head, *map(str, lowered.graph.nodes)]
+
+
+def graph_root(lowered: Lowering) -> bytes:
+    """Merkle root over the graph's lines, so that a node can be opened alone. 32 bytes."""
+    return merkle.root([merkle.leaf_hash(line.encode()) for line in graph(lowered)])
 
 
 def spans(head: Head) -> Iterator[tuple[int, int]]:
@@ -58,15 +50,15 @@ def _cut(begin: int, end: int, most: int) -> Iterator[tuple[int, int]]:
         yield at, min(at + most, end)
 
 
-def leaves(head: Head, shape: Shape, data: memoryview) -> Iterator[bytes]:
+def leaves(head: Head, lowered: Lowering, data: memoryview) -> Iterator[bytes]:
     """Leaf hashes, 32 bytes each. `data` is the whole file."""
-    template = head.fields.get(TEMPLATE, "")
-    for text in (ARITHMETIC, KEY_VALUES, graph(shape), str(template)):
-        yield merkle.leaf_hash(text.encode())
+    template = str(head.fields.get(TEMPLATE, ""))
+    for part in (ARITHMETIC.encode(), KEY_VALUES.encode(), graph_root(lowered), template.encode()):
+        yield merkle.leaf_hash(part)
     for begin, end in spans(head):
         yield merkle.leaf_hash(bytes(data[begin:end]))
 
 
-def model_root(head: Head, shape: Shape, data: memoryview) -> bytes:
+def model_root(head: Head, lowered: Lowering, data: memoryview) -> bytes:
     """32 bytes."""
-    return merkle.root(list(leaves(head, shape, data)))
+    return merkle.root(list(leaves(head, lowered, data)))

@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+COSINES, SINES = "rope.cosines", "rope.sines"
+"""Names of the two tables."""
 FRACTION: Final = 64
 ONE: Final = 1 << FRACTION
 DIGITS: Final = 60

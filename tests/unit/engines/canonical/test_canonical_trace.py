@@ -1,0 +1,144 @@
+"""A run asked for anything it computed. Kernels and graph are two programs of one definition: every value agrees."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny_llama
+from steelyard.engines.base import Job
+from steelyard.engines.canonical import lowering
+from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical.engine import CanonicalEngine
+from steelyard.engines.canonical.trace import WORDS_PER_LEAF, Trace
+from steelyard.engines.ir import evaluate
+from steelyard.engines.ir.scalars import F32, fma
+from steelyard.protocol import merkle
+from steelyard.protocol.errors import Refused
+
+TINY = tiny_llama.Tiny(width=128, heads=4, key_heads=2, inner=160, vocabulary=100)
+IDS = [int(unit) for unit in np.random.default_rng(3).integers(0, 100, 140)]  # more than a page of 128
+PLACES = (0, 5, 127, 128, 139)
+
+
+@pytest.fixture(scope="module", params=["q4_1", "q4_0", "q8_0", "f32"])
+def trace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trace]:
+    folder = tmp_path_factory.mktemp("model")
+    kind: str = request.param
+    path = tiny_llama.write(folder / "tiny.gguf", TINY.but(kind=kind, outer=kind, untied=kind == "q8_0"))
+    model = models.load(models.open_file(path, folder), 2, tokens=16)
+    yield Trace(model, IDS)
+    model.close()
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trace]:
+    folder = tmp_path_factory.mktemp("model")
+    model = models.load(models.open_file(tiny_llama.write(folder / "tiny.gguf", TINY), folder), 1)
+    yield Trace(model, IDS)
+    model.close()
+
+
+@pytest.mark.parametrize("position", PLACES)
+def test_what_kernels_leave_in_memory_is_what_the_graph_says(trace: Trace, position: int) -> None:
+    trace.value(position, "logits")
+    left = dict(trace._known)
+    assert len(left) == 2 + 13 * TINY.layers
+    for name, found in left.items():
+        expected = evaluate.value(trace.graph.by_name[name], position, trace)
+        assert found.tobytes() == expected.tobytes(), name
+
+
+def test_a_whole_position_computed_by_the_graph_alone_gives_the_logits(one: Trace) -> None:
+    """No kernel's value below: the evaluator's own, from the id up; keys and values of earlier positions are given."""
+    one.value(139, "logits")
+    left = dict(one._known)
+    one._known.clear()
+    for node in one.graph.nodes:
+        one._known[node.name] = evaluate.value(node, 139, one)
+    for name, found in left.items():
+        assert one._known[name].tobytes() == found.tobytes(), name
+
+
+def test_every_load_of_the_graph_lies_inside_its_source(trace: Trace) -> None:
+    file = trace.model.file
+    sizes = lowering.sizes(file.lowered, file.head)
+    assert sizes.keys() == file.lowered.graph.inputs.keys()
+    trace.graph.check(sizes, file.shape.context - 1, file.shape.vocabulary)
+
+
+def test_partial_sums_lead_to_the_element(trace: Trace) -> None:
+    for name, element in (("blk.1.ffn_down", 77), ("blk.0.attn.mixed", 33), ("blk.1.attn_norm.squares", 0)):
+        node = trace.graph.by_name[name]
+        turns = node.turns(139)
+        sums = [trace.partial(139, name, element, steps) for steps in range(turns + 1)]
+        assert all(chains.shape == (node.lanes,) for chains in sums)
+        assert not sums[0].any()
+        whole = sums[-1]
+        while len(whole) > 1:
+            whole = whole[: len(whole) // 2] + whole[len(whole) // 2 :]
+        assert whole[0] == trace.value(139, name)[element]
+
+
+def test_a_step_of_a_dispute_is_its_operands_and_the_partial_sum_before_it(one: Trace) -> None:
+    before, after = (one.partial(130, "blk.1.ffn_up", 7, steps) for steps in (2, 3))
+    q, d, m, xq, xd, xds = one.operands(130, "blk.1.ffn_up", 7, step=2)
+    assert [operand.source for operand in (q, d, m)] == [f"blk.1.ffn_up.weight#{part}" for part in "qdm"]
+    assert (xq.source, xq.position, xq.index) == ("blk.1.ffn_norm.q", 130, 64)
+    assert d.index == 7 * 4 + 2
+    dot = F32(int(q.values @ xq.values))
+    step = fma(m.values, xds.values, fma(d.values * xd.values, np.array([dot]), before))
+    assert step == after
+
+
+def test_operands_of_attention_lie_at_other_positions(one: Trace) -> None:
+    query, key = one.operands(130, "blk.0.attn.dots", element=19 * 4 + 3, step=5)
+    assert (query.source, query.position, query.index) == ("blk.0.q.turned", 130, 3 * 32 + 5)
+    assert (key.source, key.position, key.index) == ("blk.0.k.turned", 19, 32 + 5)
+    there = one.value(19, "blk.0.k.turned")[key.index]
+    assert there == key.values[0]
+
+
+def test_a_leaf_opens_against_the_root_of_its_node(one: Trace) -> None:
+    root, value = one.root(139, "blk.0.ffn.inner"), one.value(139, "blk.0.ffn.inner")
+    for element in (0, 31, 32, 159):
+        opening = one.open(139, "blk.0.ffn.inner", element)
+        leaf = merkle.leaf_hash(opening.leaf)
+        assert merkle.verify(root, opening.count, opening.index, leaf, opening.path)
+        assert not merkle.verify(root, opening.count, opening.index ^ 1, leaf, opening.path)
+        assert opening.leaf[4 * (element % WORDS_PER_LEAF) :][:4] == struct.pack("<f", value[element])
+
+
+def test_gra_14_roots_are_those_of_their_position(one: Trace) -> None:
+    roots = [one.position_root(position) for position in (3, 4, 3)]
+    assert roots[0] == roots[2] != roots[1]
+    leaves = [merkle.leaf_hash(one.root(3, node.name)) for node in one.graph.nodes]
+    assert roots[0] == merkle.root(leaves)
+
+
+def test_evidence_of_a_trace_is_the_runs(tmp_path: Path) -> None:
+    engine = CanonicalEngine(tiny_llama.write(tmp_path / "tiny.gguf", TINY), "tiny", threads=1, cache=tmp_path)
+    job = Job(tuple(IDS[:9]), 9, 12, 0x3F800000, 0x3F800000, 0, 5)
+    steps = list(engine.generate(job))
+    with engine.trace(job, [step.id for step in steps]) as trace:
+        assert [trace.leaf(9 + i) for i in range(len(steps))] == [step.leaf for step in steps]
+    engine.close()
+
+
+def test_what_a_trace_does_not_have_is_refused_with_its_numbers(one: Trace) -> None:
+    for ask, rule in (
+        (lambda: one.value(140, "logits"), r"trace\.position: position 140 of 140"),
+        (lambda: one.value(0, "blk.2.q"), r"trace\.node: 'blk\.2\.q'"),
+        (lambda: one.partial(0, "blk.0.attn", 0, 0), r"trace\.map"),
+        (lambda: one.partial(0, "blk.0.q", 128, 0), r"ir\.element: 128 to 128 of 128"),
+        (lambda: one.partial(0, "blk.0.q", 0, 5), r"ir\.steps: 5 of 4"),
+        (lambda: one.operands(0, "blk.0.q", 0, 4), r"ir\.element.*turn 4 of 4"),
+        (lambda: one.open(0, "blk.0.q", 128), r"merkle\.index"),
+        (lambda: one.leaf(0), r"trace\.position"),
+        (lambda: Trace(one.model, []), r"trace\.length: 0 ids"),
+        (lambda: Trace(one.model, [100]), r"order\.unit-out-of-range"),
+    ):
+        with pytest.raises(Refused, match=rule):
+            ask()
