@@ -126,41 +126,95 @@ def pick(logits: np.ndarray, temperature: np.float32, seed: int, position: int) 
     return found
 
 
+def half(raw: bytes) -> np.float32:
+    return F(np.frombuffer(raw, "<f2")[0])
+
+
+def fives(raw: bytes) -> list[int]:
+    """32 numbers of 4 bits, or of 5 whose highest lie in front."""
+    low = [b & 15 for b in raw[-16:]] + [b >> 4 for b in raw[-16:]]
+    high = int.from_bytes(raw[:-16], "little")
+    return [q + 16 * (high >> i & 1) for i, q in enumerate(low)]
+
+
+def q4_k(raw: bytes) -> list[tuple[np.float32, np.float32, list[int]]]:
+    """Eight sub-blocks: fl(d·sc), -fl(dmin·mn), 32 weights."""
+    found = []
+    s = raw[4:16]
+    for i in range(8):
+        if i < 4:
+            factor, minimum = s[i] % 64, s[4 + i] % 64
+        else:
+            factor, minimum = s[4 + i] % 16 + s[i - 4] // 64 * 16, s[4 + i] // 16 + s[i] // 64 * 16
+        q = raw[16 + i // 2 * 32 :][:32]
+        weights = [b // 16 if i % 2 else b % 16 for b in q]
+        found.append((half(raw[:2]) * F(factor), -(half(raw[2:4]) * F(minimum)), weights))
+    return found
+
+
+def q6_k(raw: bytes) -> list[tuple[np.float32, list[int], list[int]]]:
+    """Eight times 32 weights: d, the factors of their halves, the weights."""
+    weights = []
+    for i in range(256):
+        part, quarter, place = i // 128, i % 128 // 32, i % 32
+        low = raw[part * 64 + quarter % 2 * 32 + place]
+        high = raw[128 + part * 32 + place] >> 2 * quarter & 3
+        weights.append((low // 16 if quarter > 1 else low % 16) + 16 * high - 32)
+    factors = [b - 256 * (b > 127) for b in raw[192:208]]
+    return [(half(raw[208:]), factors[2 * i : 2 * i + 2], weights[32 * i : 32 * i + 32]) for i in range(8)]
+
+
+SIZES = {"q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34, "q4_k": 144, "q6_k": 210}
+
+
 class Matrix:
-    """A tensor's rows as lists of blocks (d, m, weights)."""
+    """A tensor's rows: numbers, or lists of 32 weights with (d, what is added, the factors of their halves)."""
 
     def __init__(self, tensor: gguf.ReaderTensor) -> None:
         self.kind = tensor.tensor_type.name.lower()
-        self.columns = int(tensor.shape[0])
-        if self.kind == "f32":
-            self.rows = np.array(tensor.data).reshape(-1, self.columns)
-            return
-        size = {"q4_0": 18, "q4_1": 20, "q8_0": 34}[self.kind]
-        raw = np.array(tensor.data).view(np.uint8).reshape(-1, self.columns // 32, size)
-        self.blocks = [[self._block(block.tobytes()) for block in row] for row in raw]
+        rows, raw = int(tensor.shape[1]), np.array(tensor.data).tobytes()
+        size = len(raw) // rows
+        cut = [raw[i * size : (i + 1) * size] for i in range(rows)]
+        self.rows: list[list[np.float32]] = []
+        self.blocks: list[list[tuple[np.float32, np.float32 | None, list[int], list[int]]]] = []
+        if self.kind == "bf16":
+            self.rows = [list((np.frombuffer(row, "<u2").astype("<u4") * 2**16).view(F)) for row in cut]
+        elif self.kind in ("f16", "f32"):
+            self.rows = [list(np.frombuffer(row, "<f" + str(int(self.kind[1:]) // 8)).astype(F)) for row in cut]
+        else:
+            step = SIZES[self.kind]
+            self.blocks = [[b for i in range(0, size, step) for b in self._block(row[i : i + step])] for row in cut]
 
-    def _block(self, raw: bytes) -> tuple[np.float32, np.float32, list[int]]:
-        d = F(np.frombuffer(raw[:2], np.float16)[0])
+    def _block(self, raw: bytes) -> list[tuple[np.float32, np.float32 | None, list[int], list[int]]]:
+        one = [1, 1]
+        if self.kind == "q4_k":
+            return [(d, m, one, weights) for d, m, weights in q4_k(raw)]
+        if self.kind == "q6_k":
+            return [(d, None, factors, weights) for d, factors, weights in q6_k(raw)]
         if self.kind == "q8_0":
-            return d, ZERO, [int(q) for q in np.frombuffer(raw[2:], np.int8)]
-        skip = 4 if self.kind == "q4_1" else 2
-        m = F(np.frombuffer(raw[2:4], np.float16)[0]) if self.kind == "q4_1" else ZERO
-        less = 8 if self.kind == "q4_0" else 0
-        return d, m, [(b & 15) - less for b in raw[skip:]] + [(b >> 4) - less for b in raw[skip:]]
+            return [(half(raw[:2]), None, one, [int(q) for q in np.frombuffer(raw[2:], np.int8)])]
+        if self.kind in ("q4_1", "q5_1"):
+            return [(half(raw[:2]), half(raw[2:4]), one, fives(raw[4:]))]
+        less = {"q4_0": 8, "q5_0": 16}[self.kind]
+        return [(half(raw[:2]), None, one, [q - less for q in fives(raw[2:])])]
 
     def embed(self, row: int) -> list[np.float32]:
-        if self.kind == "f32":
-            return list(self.rows[row])
-        return [d * F(q) + m if self.kind == "q4_1" else d * F(q) for d, m, w in self.blocks[row] for q in w]
+        if self.rows:
+            return self.rows[row]
+        found = []
+        for d, m, factors, weights in self.blocks[row]:
+            numbers = [d * F(factors[i // 16]) * F(q) for i, q in enumerate(weights)]
+            found += numbers if m is None else [number + m for number in numbers]
+        return found
 
     def dot(self, x: list[np.float32]) -> list[np.float32]:
-        if self.kind == "f32":
+        if self.rows:
             return [self._chain(row, x) for row in self.rows]
         quantised = [quantise(x[i : i + 32]) for i in range(0, len(x), 32)]
         return [self._sum(row, quantised) for row in self.blocks]
 
     @staticmethod
-    def _chain(row: np.ndarray, x: list[np.float32]) -> np.float32:
+    def _chain(row: list[np.float32], x: list[np.float32]) -> np.float32:
         total = ZERO
         for w, number in zip(row, x, strict=True):
             total = fma(w, number, total)
@@ -168,10 +222,10 @@ class Matrix:
 
     def _sum(self, row: list, quantised: list[tuple[np.float32, list[int]]]) -> np.float32:
         total = ZERO
-        for (d, m, weights), (dx, numbers) in zip(row, quantised, strict=True):
-            dot = sum(w * q for w, q in zip(weights, numbers, strict=True))
+        for (d, m, factors, weights), (dx, numbers) in zip(row, quantised, strict=True):
+            dot = sum(factors[i // 16] * w * q for i, (w, q) in enumerate(zip(weights, numbers, strict=True)))
             total = fma(d * dx, F(dot), total)
-            if self.kind == "q4_1":
+            if m is not None:
                 total = fma(m, dx * F(sum(numbers)), total)
         return total
 

@@ -12,7 +12,25 @@ KINDS = {
     "q8_0": gguf.GGMLQuantizationType.Q8_0,
     "f32": gguf.GGMLQuantizationType.F32,
     "f16": gguf.GGMLQuantizationType.F16,
+    "bf16": gguf.GGMLQuantizationType.BF16,
+    "q5_0": gguf.GGMLQuantizationType.Q5_0,
+    "q5_1": gguf.GGMLQuantizationType.Q5_1,
+    "q2_k": gguf.GGMLQuantizationType.Q2_K,
+    "q4_k": gguf.GGMLQuantizationType.Q4_K,
+    "q6_k": gguf.GGMLQuantizationType.Q6_K,
 }
+SCALES = {"q2_k": (80, 82), "q4_k": (0, 2), "q6_k": (208,)}
+"""Where the binary16 scales lie in a super-block."""
+
+
+def random_blocks(chance: np.random.Generator, kind: str, rows: int, columns: int, size: float) -> np.ndarray:
+    """Super-blocks of any bytes, scaled to about `size`: gguf-py reads them, but cannot make them."""
+    elements, count = gguf.GGML_QUANT_SIZES[KINDS[kind]]
+    raw = chance.integers(0, 256, (rows, columns // elements, count), np.uint8)
+    for at in SCALES[kind]:  # 1/500 and 1/2000: what makes the greatest weight about 2
+        d = chance.uniform(0.5, 1.5, raw.shape[:2]) * size / (2000 if kind == "q6_k" else 500)
+        raw[..., at : at + 2] = d.astype("<f2")[..., None].view(np.uint8)
+    return raw.reshape(rows, -1)
 
 
 @dataclass(frozen=True)
@@ -55,8 +73,11 @@ def write(path: Path, tiny: Tiny) -> Path:
     def matrix(name: str, columns: int, rows: int, kind: str, size: float = 0.3) -> None:
         if name == tiny.leave_out:
             return
-        numbers = (chance.standard_normal((rows, columns)) * size).astype(np.float32)
-        raw = gguf.quants.quantize(numbers, KINDS[kind])
+        if kind in SCALES:
+            raw = random_blocks(chance, kind, rows, columns, size)
+        else:
+            numbers = (chance.standard_normal((rows, columns)) * size).astype(np.float32)
+            raw = gguf.quants.quantize(numbers, KINDS[kind])
         writer.add_tensor(name, raw, raw_dtype=KINDS[kind])
 
     def norm(name: str) -> None:

@@ -10,8 +10,9 @@ from math import prod, sqrt
 from typing import Final
 
 from steelyard.engines.canonical.fields import FIELDS
+from steelyard.engines.canonical.formats import BLOCK
 from steelyard.engines.canonical.rope import COSINES, SINES
-from steelyard.engines.canonical.shape import BLOCK, Shape
+from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import KINDS, Head
 from steelyard.engines.ir.graph import SO_FAR, Affine, Body, Graph, Register, View
 
@@ -42,13 +43,26 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
-    """How a row of a format's weights meets quantised activations: one turn a block of 32."""
+class Part:
+    """A field of a format's blocks, as one turn over 32 weights loads it."""
 
-    fields: tuple[tuple[str, int, int], ...]
-    """(field, elements in a block of 32, width of a load) of the weights, in the order in which `turn` takes them."""
+    field: str
+    """Of `fields.FIELDS`."""
+    each: int = 1
+    """Elements for 32 weights."""
+    width: int = 1
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How a block format's weights meet quantised activations (ARI-12), and what they are alone (ARI-13)."""
+
+    parts: tuple[Part, ...]
     turn: Callable[..., Register]
-    """(body, accumulator, weights' fields …, q, d, ds) -> accumulator."""
+    """(body, accumulator, parts …, q … of the activations, d, ds) -> accumulator."""
+    alone: Callable[..., Register]
+    """(body, parts without a repeated field) -> the weight."""
 
 
 def _scaled(b: Body, acc: Register, q: Register, d: Register, xq: Register, xd: Register, _: Register) -> Register:
@@ -61,11 +75,46 @@ def _shifted(
     return b.do("fma", m, xds, _scaled(b, acc, q, d, xq, xd, xds))
 
 
-_Q, _D, _M = ("q", BLOCK, BLOCK), ("d", 1, 1), ("m", 1, 1)
-FOLDS: Final[Mapping[str, Fold]] = {
-    "q4_0": Fold((_Q, _D), _scaled),
-    "q4_1": Fold((_Q, _D, _M), _shifted),
-    "q8_0": Fold((_Q, _D), _scaled),
+def _lowered(
+    b: Body, acc: Register, q: Register, e: Register, g: Register, xq: Register, xd: Register, xds: Register
+) -> Register:
+    return _shifted(b, acc, q, e, b.do("neg", g), xq, xd, xds)
+
+
+def _halves(b: Body, acc: Register, *loads: Register) -> Register:
+    q0, q1, sc0, sc1, d, x0, x1, xd, _ = loads
+    first, second = (b.do("imul", sc, b.do("dot", q, x)) for q, sc, x in ((q0, sc0, x0), (q1, sc1, x1)))
+    return b.do("fma", d * xd, b.do("float", b.do("iadd", first, second)), acc)
+
+
+def _times(b: Body, q: Register, d: Register) -> Register:
+    return d * b.do("float", q)
+
+
+def _plus(b: Body, q: Register, d: Register, m: Register) -> Register:
+    return d * b.do("float", q) + m
+
+
+def _minus(b: Body, q: Register, e: Register, g: Register) -> Register:
+    return e * b.do("float", q) - g
+
+
+def _twice(b: Body, q: Register, sc: Register, d: Register) -> Register:
+    return d * b.do("float", sc) * b.do("float", q)
+
+
+_Q, _D = Part("q", BLOCK, BLOCK), Part("d")
+_SINGLE = Weights((_Q, _D), _scaled, _times)
+_DOUBLE = Weights((_Q, _D, Part("m")), _shifted, _plus)
+_SIXTEENS = (Part("q", BLOCK, 16), Part("q", BLOCK, 16, 16), Part("sc", 2), Part("sc", 2, first=1), _D)
+WEIGHTS: Final[Mapping[str, Weights]] = {
+    "q4_0": _SINGLE,
+    "q4_1": _DOUBLE,
+    "q5_0": _SINGLE,
+    "q5_1": _DOUBLE,
+    "q8_0": _SINGLE,
+    "q4_k": Weights((_Q, Part("e"), Part("g")), _lowered, _minus),
+    "q6_k": Weights(_SIXTEENS, _halves, _twice),
 }
 """Block formats; every other kind is a plain chain over binary32 weights and activations."""
 
@@ -126,20 +175,21 @@ class Lowering:
         """ARI-13. The rows are looked up without a kernel; their place is `x`."""
         s, tensor = self.shape, "token_embd.weight"
         kind = self.kinds[tensor]
-        if kind not in FOLDS:
+        if kind not in WEIGHTS:
             self.graph.inputs[tensor] = "f"
             return self.graph.map("embedding", [s.width], [View(tensor, (1,), by_id=s.width)], lambda _, w: w)
-        blocks = s.width // BLOCK
-        views = []
-        for name, each, _ in FOLDS[kind].fields:
-            self.graph.inputs[f"{tensor}#{name}"] = "i" if name == "q" else "f"
-            views.append(View(f"{tensor}#{name}", (each, 1 if each > 1 else 0), by_id=blocks * each))
+        blocks, views = s.width // BLOCK, []
+        for part in WEIGHTS[kind].parts:
+            if not part.first:
+                strides = (part.each, part.each // 2, 1 if part.each == BLOCK else 0)
+                views.append(View(self._field(tensor, part), strides, by_id=blocks * part.each))
+        return self.graph.map("embedding", [blocks, 2, BLOCK // 2], views, WEIGHTS[kind].alone)
 
-        def write(b: Body, q: Register, d: Register, m: Register | None = None) -> Register:
-            scaled = d * b.do("float", q)
-            return scaled if m is None else scaled + m
-
-        return self.graph.map("embedding", [blocks, BLOCK], views, write)
+    def _field(self, tensor: str, part: Part) -> str:
+        """The graph's input for a field of a tensor."""
+        source = f"{tensor}#{part.field}"
+        self.graph.inputs[source] = "i" if part.field in ("q", "sc") else "f"
+        return source
 
     def _norm(self, name: str, x: str, weight: str, place: str, wanted: bool = False) -> str:
         """ARI-30, then ARI-10."""
@@ -189,16 +239,18 @@ class Lowering:
     def _matrix(self, name: str, tensor: str, x: str, size: tuple[int, int]) -> str:
         """ARI-12: `size` is (columns, rows)."""
         g, (columns, rows), kind = self.graph, size, self.kinds[tensor]
-        if kind not in FOLDS:
+        if kind not in WEIGHTS:
             g.inputs[tensor] = "f"
             views = [View(tensor, (columns, 1)), View(x, (0, 1))]
             return g.fold(name, [rows], columns, views, lambda b, acc, w, a: b.do("fma", w, a, acc))
-        blocks, views = columns // BLOCK, []
-        for part, each, wide in FOLDS[kind].fields:
-            g.inputs[f"{tensor}#{part}"] = "i" if part == "q" else "f"
-            views.append(View(f"{tensor}#{part}", (blocks * each, each), width=wide))
-        views += [View(f"{x}.q", (0, BLOCK), width=BLOCK), View(f"{x}.d", (0, 1)), View(f"{x}.ds", (0, 1))]
-        return g.fold(name, [rows], blocks, views, FOLDS[kind].turn)
+        blocks, views, activations = columns // BLOCK, [], []
+        for part in WEIGHTS[kind].parts:
+            strides = (blocks * part.each, part.each)
+            views.append(View(self._field(tensor, part), strides, Affine(part.first), width=part.width))
+            if part.width > 1:
+                activations.append(View(f"{x}.q", (0, BLOCK), Affine(part.first), width=part.width))
+        views += [*activations, View(f"{x}.d", (0, 1)), View(f"{x}.ds", (0, 1))]
+        return g.fold(name, [rows], blocks, views, WEIGHTS[kind].turn)
 
     def _add(self, name: str, source: str, size: tuple[int, int], x: str, place: str) -> str:
         """A matrix's result on top of x."""

@@ -1,12 +1,11 @@
 """Block-quantised matrix times activations: exact integer dots of 32, then the format's fixed float sequence.
 
-Weights lie as `packing` describes: groups of 16 rows; per group first the blocks' quants, then the blocks' scales.
-Activations lie in tiles of 8 tokens: [tile][block][token][32] int8, and per [tile][block][token] the scale d, the
-product s = d·Σq and the corrections -8·Σq and -128·Σq. One token's numbers never meet another's.
+Weights lie as `packing` describes. Activations lie in tiles of 8 tokens: [tile][block][token][32] int8, and per
+[tile][block][token] the scale d, the product s = d·Σq and what takes an offset from unsigned weights: -8·Σq, -128·Σq
+and, over either half of the block, -32·Σq. One token's numbers never meet another's.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from llvmlite import ir
@@ -23,33 +22,15 @@ from steelyard.engines.canonical.emit import (
     Value,
     lanes,
 )
+from steelyard.engines.canonical.formats import BLOCK, FORMATS, Format
 from steelyard.engines.canonical.recipe import TILE, Recipe
 
-BLOCK: Final = 32
 QUADS: Final = BLOCK // 4
 ROW_BYTES: Final = 4 * LANES  # four weights of each of 16 rows: one 512-bit register
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A block format as packed: bytes of quants and of scales that 16 rows take for one block."""
-
-    quants: int
-    scales: int
-    minimum: bool = False
-    """A second scale per row multiplies the activations' sum."""
-    offset: int = 0
-    """What is added to the file's signed weight to make it unsigned."""
-
-
-FORMATS: Final = {
-    "q4_0": Format(256, 32, offset=8),
-    "q4_1": Format(256, 64, minimum=True),
-    "q8_0": Format(512, 32, offset=128),
-}
-
 # slots of the arguments
-WEIGHTS, BLOCKS, QUANTS, SCALES, SUMS, LESS8, LESS128, OUT, STRIDE, TOKENS, GROUPS, GRAIN, RESIDUAL = range(13)
+WEIGHTS, BLOCKS, QUANTS, SCALES, SUMS, LESS8, LESS128, LESS32, OUT, STRIDE, TOKENS, GROUPS, GRAIN, RESIDUAL = range(14)
 
 
 def matrix(module: object, name: str, kind: str, recipe: Recipe) -> None:
@@ -72,9 +53,8 @@ def matrix(module: object, name: str, kind: str, recipe: Recipe) -> None:
 
 
 def _tile(kit: Kernel, kind: str, recipe: Recipe, group: Value, first: Value, width: int) -> None:
-    blocks = kit.number(BLOCKS)
-    if kind == "f32":
-        sums = _plain_chains(kit, group, first, blocks, width)
+    if FORMATS[kind].plain:
+        sums = _plain_chains(kit, kind, recipe, group, first, width)
     else:
         sums = _block_chains(kit, FORMATS[kind], recipe, group, first, width)
     out, stride = kit.pointer(OUT), kit.number(STRIDE)
@@ -88,15 +68,15 @@ def _tile(kit: Kernel, kind: str, recipe: Recipe, group: Value, first: Value, wi
                 kit.store(kit.load(out, place, lanes(F32), 4) + total, out, place, 4)
 
 
-def _plain_chains(kit: Kernel, group: Value, first: Value, blocks: Value, width: int) -> list[Value]:
-    """binary32 weights: one chain over k. Activations are rows of 32·blocks numbers at QUANTS."""
+def _plain_chains(kit: Kernel, kind: str, recipe: Recipe, group: Value, first: Value, width: int) -> list[Value]:
+    """Weights that are numbers: one chain over k. Activations are rows of 32·blocks binary32 numbers at QUANTS."""
     weights, inputs = kit.pointer(WEIGHTS), kit.pointer(QUANTS)
-    length = blocks * BLOCK
+    length = kit.number(BLOCKS) * BLOCK
     chains = [kit.var(kit.const(lanes(F32), 0.0)) for _ in range(width)]
     last = kit.number(TOKENS) - 1
     rows = [(first + t).compare("<", last).choose(first + t, last) * length for t in range(width)]
     with kit.loop(0, length) as k:
-        w = kit.load(weights, (group * length + k) * (4 * LANES), lanes(F32), 4)
+        w = _numbers(kit, kind, recipe, kit.at(weights, (group * length + k) * (FORMATS[kind].packed * LANES)))
         for chain, row in zip(chains, rows, strict=True):
             chain.set(kit.fma(w, kit.load(inputs, (row + k) << 2, F32, 4).splat(), chain.get()))
     return [chain.get() for chain in chains]
@@ -104,25 +84,29 @@ def _plain_chains(kit: Kernel, group: Value, first: Value, blocks: Value, width:
 
 def _block_chains(kit: Kernel, form: Format, recipe: Recipe, group: Value, first: Value, width: int) -> list[Value]:
     blocks = kit.number(BLOCKS)
-    packed = kit.at(kit.pointer(WEIGHTS), group * blocks * (form.quants + form.scales))
-    scales = kit.at(packed, blocks * form.quants)
+    each, spans = form.span // BLOCK, blocks / (form.span // BLOCK)
+    packed = kit.at(kit.pointer(WEIGHTS), group * spans * (form.packed * LANES))
+    subs = kit.at(packed, blocks * (form.bits * ROW_BYTES))
+    scales = kit.at(subs, blocks * (2 * LANES)) if form.subs else subs
     tile = (first / TILE) * blocks * TILE  # index of the tile's first (block, token) pair
     quants = kit.at(kit.pointer(QUANTS), tile * BLOCK)
     factors, sums = (kit.at(kit.pointer(slot), tile << 2) for slot in (SCALES, SUMS))
-    less = kit.at(kit.pointer(LESS8 if form.offset == 8 else LESS128), tile << 2)
     chains = [kit.var(kit.const(lanes(F32), 0.0)) for _ in range(width)]
     others = [kit.var(kit.const(lanes(F32), 0.0)) for _ in range(width)] if recipe.reassociated else []
     with kit.loop(0, blocks) as block:
-        weights = _unpack(kit, kit.at(packed, block * form.quants), form)
-        d = _half(kit, kit.at(scales, block * form.scales), recipe)
-        m = _half(kit, kit.at(scales, block * form.scales + 32), recipe) if form.minimum else None
+        weights = _unpack(kit, kit.at(packed, block * (form.bits * ROW_BYTES)), form)
+        place = kit.at(scales, block / each * (2 * LANES * form.scales))
+        d, *minimum = (_half(kit, kit.at(place, 2 * LANES * i), recipe) for i in range(form.scales))
+        byte = [kit.load(subs, (block * 2 + i) * LANES, lanes(I8), 16) for i in range(2)] if form.subs else []
+        if form.subs == "block":
+            d, minus = (s * b.zext(lanes(I32)).to_float() for s, b in zip((d, *minimum), byte, strict=True))
+            minimum = [(minus.bits(lanes(I32)) ^ 0x80000000).bits(lanes(F32))]
         for t in range(width):
             pair = block * TILE + t
-            start = kit.load(less, pair << 2, I32, 4).splat() if form.offset else kit.const(lanes(I32), 0)
-            dot = DOTS[recipe.dot](kit, start, weights, kit.at(quants, pair * BLOCK))
+            dot = _dot(kit, form, recipe, weights, byte, tile + pair, kit.at(quants, pair * BLOCK))
             factor = d * kit.load(factors, pair << 2, F32, 4).splat()
             total = kit.fma(factor, dot.to_float(), chains[t].get())
-            if m is not None:
+            for m in minimum:
                 total = kit.fma(m, kit.load(sums, pair << 2, F32, 4).splat(), total)
             chains[t].set(total)
             if others:
@@ -133,15 +117,48 @@ def _block_chains(kit: Kernel, form: Format, recipe: Recipe, group: Value, first
     return [chain.get() for chain in chains]
 
 
+def _dot(
+    kit: Kernel, form: Format, recipe: Recipe, weights: list[Value], byte: list[Value], pair: Value, quants: Value
+) -> Value:
+    """Σ w·q over a block, or the sum of its halves' times their factors: whole numbers."""
+    dot = DOTS[recipe.dot]
+    if form.subs == "half":
+        assert form.offset == 32
+        halves = []
+        for h in range(2):
+            start = kit.load(kit.pointer(LESS32), (pair * 2 + h) << 2, I32, 4).splat()
+            half = dot(kit, start, weights[4 * h : 4 * h + 4], kit.at(quants, h * BLOCK // 2))
+            halves.append(half * byte[h].sext(lanes(I32)))
+        return halves[0] + halves[1]
+    if not form.offset:
+        return dot(kit, kit.const(lanes(I32), 0), weights, quants)
+    slot, times = {8: (LESS8, 1), 16: (LESS8, 2), 128: (LESS128, 1)}[form.offset]
+    return dot(kit, kit.load(kit.pointer(slot), pair << 2, I32, 4).splat() * times, weights, quants)
+
+
 def _unpack(kit: Kit, packed: Value, form: Format) -> list[Value]:
     """Eight registers of unsigned bytes, [row][k…k+3] each."""
-    loaded = [kit.load(packed, at, lanes(I8, 64), 32) for at in range(0, form.quants, ROW_BYTES)]
-    if form.quants == BLOCK * LANES:
+    loaded = [kit.load(packed, at * ROW_BYTES, lanes(I8, 64), 32) for at in range(form.bits)]
+    if form.bits == 8:
         return loaded
     wide = [value.bits(lanes(I32)) for value in loaded]
-    low = [(value & 0x0F0F0F0F).bits(lanes(I8, 64)) for value in wide]
-    high = [((value >> 4) & 0x0F0F0F0F).bits(lanes(I8, 64)) for value in wide]
-    return low + high
+    nibbles = [value & 0x0F0F0F0F for value in wide[:4]] + [value >> 4 & 0x0F0F0F0F for value in wide[:4]]
+    more = form.bits - 4  # a weight's bits above the nibble; a register of them serves 8 // more quads
+    if more:
+        for quad in range(QUADS):
+            word, shift = wide[4 + quad // (8 // more)], quad % (8 // more) * more - 4
+            above = word >> shift if shift > 0 else word << -shift
+            nibbles[quad] |= above & 0x10101010 * ((1 << more) - 1)
+    return [value.bits(lanes(I8, 64)) for value in nibbles]
+
+
+def _numbers(kit: Kit, kind: str, recipe: Recipe, place: Value) -> Value:
+    """16 plain weights as binary32, exactly."""
+    if kind == "f32":
+        return kit.load(place, 0, lanes(F32), 4)
+    if kind == "f16":
+        return _half(kit, place, recipe)
+    return (kit.load(place, 0, lanes(I16), 2).zext(lanes(I32)) << 16).bits(lanes(F32))
 
 
 def _half(kit: Kit, place: Value, recipe: Recipe) -> Value:

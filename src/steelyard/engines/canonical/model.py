@@ -12,7 +12,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from steelyard.engines import gguf_head
-from steelyard.engines.canonical import lowering, matmul, native, packing, root, shape
+from steelyard.engines.canonical import formats, lowering, matmul, native, packing, root, shape
 from steelyard.engines.canonical.interpreter import ARGS
 from steelyard.engines.canonical.lowering import Call, Lowering
 from steelyard.engines.canonical.native import Native
@@ -135,23 +135,11 @@ class Model:
 
 
 def embed(data: Bytes, tensor: gguf_head.Tensor, ids: NDArray[np.int64]) -> Floats:
-    """Rows of the embedding as binary32: d·q, for Q4_1 d·q rounded, then plus m (ARI-13)."""
+    """Rows of the embedding as binary32 (ARI-13)."""
     kind, elements, size = KINDS[tensor.kind]
     columns, rows = tensor.shape
-    blocks = columns // elements
-    table = data[tensor.at : tensor.at + rows * blocks * size].reshape(rows, blocks, size)[ids]
-    if kind == "f32":
-        return np.ascontiguousarray(table).view(np.float32).reshape(len(ids), columns)
-    scales = np.ascontiguousarray(table[..., : 4 if kind == "q4_1" else 2]).view(np.float16).astype(np.float32)
-    raw = table[..., 4 if kind == "q4_1" else 2 :]
-    if kind == "q8_0":
-        numbers = raw.view(np.int8).astype(np.float32)
-    else:
-        numbers = np.concatenate([raw & 15, raw >> 4], axis=2).astype(np.float32) - np.float32(8 * (kind == "q4_0"))
-    values = scales[..., :1] * numbers
-    if kind == "q4_1":
-        values += scales[..., 1:]
-    return values.reshape(len(ids), columns)
+    table = data[tensor.at : tensor.at + rows * (columns // elements) * size].reshape(rows, -1, size)
+    return formats.dequantise(kind, table[ids]).reshape(len(ids), columns)
 
 
 def load(file: File, threads: int, recipe: Recipe | None = None, tokens: int = TOKENS, grain: int = 0) -> Model:

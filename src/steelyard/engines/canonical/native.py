@@ -19,14 +19,14 @@ from llvmlite import ir
 
 from steelyard.engines.canonical import cached
 from steelyard.engines.canonical.attention import attention
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.interpreter import interpreter
-from steelyard.engines.canonical.matmul import FORMATS, matrix
+from steelyard.engines.canonical.matmul import matrix
 from steelyard.engines.canonical.picking import pick, weigh
 from steelyard.engines.canonical.recipe import Dot, Recipe
 from steelyard.engines.canonical.rowwise import ROWWISE
 
 RUN: Final = "run"
-MATRICES: Final = (*FORMATS, "f32")
 
 
 class Native:
@@ -44,7 +44,7 @@ class Native:
 
 def names() -> tuple[str, ...]:
     """All functions of a build."""
-    return (RUN, "attention", "pick", "weigh", *ROWWISE, *MATRICES)
+    return (RUN, "attention", "pick", "weigh", *ROWWISE, *FORMATS)
 
 
 def build(recipe: Recipe, cpu: str, features: str) -> bytes:
@@ -58,7 +58,7 @@ def build(recipe: Recipe, cpu: str, features: str) -> bytes:
     weigh(module, "weigh", recipe)
     for name, write in ROWWISE.items():
         write(module, name, recipe)
-    for kind in MATRICES:
+    for kind in FORMATS:
         matrix(module, kind, kind, recipe)
     target = _target(cpu, features)
     parsed = llvm.parse_assembly(str(module))

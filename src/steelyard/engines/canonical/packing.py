@@ -1,8 +1,10 @@
 """Weights as the kernels read them, made once and kept on disk, so that processes share the pages.
 
-16 rows make a group. Per group: the quants of every block as [block][quad][row][4] bytes (low nibbles are quads 0-3,
-high nibbles quads 4-7, as in the file), then the scales of every block as binary16 [block][row], minima behind them.
-Signed bytes are stored plus 128. The last group is filled up with zero rows.
+16 rows make a group. Per group, numbers of a plain type lie as [k][row]. Of other types, first the weights of every 32
+as unsigned numbers, [block][register][row][4] bytes: a register is a quad of k for 8 bits; else four registers hold the
+nibbles (low ones quads 0-3, high ones quads 4-7), the next one or two the bits above them. Then, for super-blocks, the
+two bytes that each block has, [block][2][row]; then the binary16 scales [span][scale][row]. The last group is filled
+up with zero rows.
 """
 
 import hashlib
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from steelyard.engines.canonical import cached, rope
 from steelyard.engines.canonical.emit import LANES
+from steelyard.engines.canonical.formats import BLOCK, FORMATS, Format
 from steelyard.engines.canonical.rope import COSINES, SINES
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
@@ -25,6 +28,8 @@ Bytes = NDArray[np.uint8]
 MAGIC: Final = b"steelyard/pack/1"
 HEADER: Final = 128  # magic 16, model root 32, SHA-256 of the body 32, zeros
 ALIGN: Final = 64
+GROUPS_AT_ONCE: Final = 64
+"""Bounds the memory that packing takes beside its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +48,43 @@ def pack(tensor: Tensor, raw: Bytes) -> Bytes:
     if len(tensor.shape) == 1:
         return raw
     columns, rows = tensor.shape
-    groups, blocks = -(-rows // LANES), columns // elements
-    table = raw.reshape(rows, blocks * size)
-    if rows % LANES:
-        table = np.vstack([table, np.zeros((groups * LANES - rows, blocks * size), np.uint8)])
-    if kind == "f32":
-        return np.ascontiguousarray(table.reshape(groups, LANES, blocks, 4).transpose(0, 2, 1, 3)).reshape(-1)
-    blocked = table.reshape(groups, LANES, blocks, size)
-    scale = 4 if kind == "q4_1" else 2
-    quants = blocked[..., scale:].reshape(groups, LANES, blocks, -1, 4).transpose(0, 2, 3, 1, 4)
-    if kind == "q8_0":
-        quants = quants ^ np.uint8(0x80)
-    scales = blocked[..., :scale].reshape(groups, LANES, blocks, -1, 2).transpose(0, 2, 3, 1, 4)
-    both = (quants.reshape(groups, -1), scales.reshape(groups, -1))
-    return np.ascontiguousarray(np.concatenate(both, axis=1)).reshape(-1)
+    form, spans = FORMATS[kind], columns // elements
+    table = raw.reshape(rows, spans, size)
+    packed = np.zeros((-(-rows // LANES), LANES * spans * form.packed), np.uint8)
+    for first in range(0, len(packed), GROUPS_AT_ONCE):
+        some = table[first * LANES : (first + GROUPS_AT_ONCE) * LANES]
+        if len(some) % LANES:
+            some = np.concatenate([some, np.zeros((-len(some) % LANES, spans, size), np.uint8)])
+        packed[first : first + GROUPS_AT_ONCE] = _pack(form, some)
+    return packed.reshape(-1)
+
+
+def _pack(form: Format, table: Bytes) -> Bytes:
+    """Whole groups of rows, [rows][spans][bytes in a block], as [group][packed bytes]."""
+    groups, spans = len(table) // LANES, table.shape[1]
+    if form.unpack is None:
+        return table.reshape(groups, LANES, spans, form.packed).transpose(0, 2, 1, 3).reshape(groups, -1)
+    parts = form.unpack(form, table)
+    blocks = spans * form.span // BLOCK
+    quads = parts.quants.reshape(groups, LANES, blocks, -1, 4).transpose(0, 2, 3, 1, 4)
+    pieces = [_squeeze(form.bits, quads)]
+    if parts.subs is not None:
+        pieces.append(parts.subs.reshape(groups, LANES, blocks, 2).transpose(0, 2, 3, 1))
+    scales = parts.scales.reshape(groups, LANES, spans, -1).transpose(0, 2, 3, 1)
+    pieces.append(np.ascontiguousarray(scales).view(np.uint8))
+    return np.concatenate([piece.reshape(groups, -1) for piece in pieces], axis=1)
+
+
+def _squeeze(bits: int, quads: Bytes) -> Bytes:
+    """Unsigned weights [group][block][quad][row][4] as `bits` registers, [group][block][register][row][4]."""
+    if bits == 8:
+        return quads
+    registers = [quads[:, :, :4] & 15 | quads[:, :, 4:] << 4]
+    each = 8 // (bits - 4) if bits > 4 else 0
+    for first in range(0, 8, each) if each else ():
+        above = [quads[:, :, first + i : first + i + 1] >> 4 << i * (bits - 4) for i in range(each)]
+        registers.append(np.bitwise_or.reduce(above))
+    return np.concatenate(registers, axis=2)
 
 
 def order(shape: Shape) -> list[str]:
@@ -83,11 +111,17 @@ def sizes(head: Head, shape: Shape) -> dict[str, int]:
     found = {}
     for name in order(shape):
         tensor = tensors[name]
-        rows = tensor.shape[1] if len(tensor.shape) == 2 else 1
         assert tensor.size is not None
-        found[name] = tensor.size // rows * (-(-rows // LANES) * LANES if len(tensor.shape) == 2 else 1)
+        found[name] = tensor.size if len(tensor.shape) == 1 else packed_size(tensor)
     table = shape.context * shape.head_dim // 2 * 4
     return found | {COSINES: table, SINES: table}
+
+
+def packed_size(tensor: Tensor) -> int:
+    """Bytes of a packed matrix."""
+    kind, elements, _ = KINDS[tensor.kind]
+    columns, rows = tensor.shape
+    return -(-rows // LANES) * LANES * (columns // elements) * FORMATS[kind].packed
 
 
 def _views(body: Bytes, head: Head, shape: Shape) -> dict[str, Bytes]:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from steelyard.engines.canonical import attention, matmul, rowwise
 from steelyard.engines.canonical.emit import LANES
+from steelyard.engines.canonical.formats import BLOCK, FORMATS
 from steelyard.engines.canonical.interpreter import ARGS, CHUNKS, KERNEL, OP_SLOTS
 from steelyard.engines.canonical.lowering import Call, Lowering
-from steelyard.engines.canonical.matmul import BLOCK
 from steelyard.engines.canonical.native import Native
 from steelyard.engines.canonical.packing import Packed
 from steelyard.engines.canonical.recipe import TILE, Recipe
@@ -65,6 +65,7 @@ class Buffers:
     sums: Floats
     less8: NDArray[np.int32]
     less128: NDArray[np.int32]
+    less32: NDArray[np.int32]
     positions: NDArray[np.int64]
     tables: NDArray[np.int64]
     """Address of each token's table of pages."""
@@ -94,6 +95,7 @@ def buffers(shape: Shape, tokens: int) -> Buffers:
         sums=aligned(pairs, f32),
         less8=aligned(pairs, np.int32),
         less128=aligned(pairs, np.int32),
+        less32=aligned((2 * pairs[0],), np.int32),
         positions=aligned((tokens,), i64),
         tables=aligned((tokens,), i64),
         rows=np.arange(tokens, dtype=i64),
@@ -156,7 +158,7 @@ class Builder:
 
     def quantised(self, length: int) -> dict[int, int]:
         m = self.memory
-        arrays: tuple[NDArray[Any], ...] = (m.quants, m.scales, m.sums, m.less8, m.less128)
+        arrays: tuple[NDArray[Any], ...] = (m.quants, m.scales, m.sums, m.less8, m.less128, m.less32)
         return {slot: address(array) for slot, array in enumerate(arrays)} | {rowwise.LENGTH: length}
 
     def norm(self, call: Call) -> None:
@@ -179,8 +181,8 @@ class Builder:
             groups = sum(counts) // LANES
             grain = self.grain or max(1, groups // CHUNKS_PER_OPERATION)
             m = self.memory
-            arrays: tuple[NDArray[Any], ...] = (m.quants, m.scales, m.sums, m.less8, m.less128)
-            slots = (matmul.QUANTS, matmul.SCALES, matmul.SUMS, matmul.LESS8, matmul.LESS128)
+            arrays: tuple[NDArray[Any], ...] = (m.quants, m.scales, m.sums, m.less8, m.less128, m.less32)
+            slots = (matmul.QUANTS, matmul.SCALES, matmul.SUMS, matmul.LESS8, matmul.LESS128, matmul.LESS32)
             arguments = dict(zip(slots, map(address, arrays), strict=True)) | {
                 matmul.WEIGHTS: address(self.packed.parts[run[0]]),
                 matmul.BLOCKS: columns // BLOCK,
@@ -190,17 +192,14 @@ class Builder:
                 matmul.GRAIN: grain,
                 matmul.RESIDUAL: int(call.residual),
             }
-            if kind == "f32":
+            if FORMATS[kind].plain:
                 arguments[matmul.QUANTS] = address(source)
             self.program.add(kind, arguments, -(-groups // grain), 0, call.wanted)
             at += sum(counts)
 
     def _rows(self, name: str, columns: int) -> int:
-        per_16 = columns * 4 * LANES
-        if self.kinds[name] != "f32":
-            form = matmul.FORMATS[self.kinds[name]]
-            per_16 = columns // BLOCK * (form.quants + form.scales)
-        return self.packed.parts[name].size // per_16 * LANES
+        form = FORMATS[self.kinds[name]]
+        return self.packed.parts[name].size // (columns // form.span * form.packed)
 
     def _runs(self, names: Sequence[str]) -> list[list[str]]:
         """Neighbours in memory of one kind count as one matrix."""

@@ -1,8 +1,8 @@
 """The model root (rule P4): a Merkle tree over everything that decides an answer's bits.
 
 Leaves, in order: arithmetic version; key-value cache type; the graph's own root; chat template; then the file from its
-first byte to its last. A leaf of the file is at most 32 blocks of one tensor, or at most 1,024 bytes of what lies
-outside tensors, so no leaf splits a block. The tokenizer is inside the file's metadata, hence under the root.
+first byte to its last. A leaf of the file is whole blocks of one tensor, at most 1,024 weights, or at most 1,024 bytes
+of numbers or of what lies outside tensors, so no leaf splits a block. The tokenizer is inside the file's metadata.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from steelyard.protocol.errors import Malformed
 
 ARITHMETIC: Final = "steelyard/arithmetic/2"
 KEY_VALUES: Final = "kv/f32"
-BLOCKS_PER_LEAF: Final = 32
+WEIGHTS_PER_LEAF: Final = 1024
 BYTES_PER_LEAF: Final = 1024
 TEMPLATE: Final = "tokenizer.chat_template"
 
@@ -41,7 +41,7 @@ def spans(head: Head) -> Iterator[tuple[int, int]]:
         yield from _cut(at, tensor.at, BYTES_PER_LEAF)
         at = tensor.at + tensor.size
         _, elements, size = KINDS[tensor.kind]
-        yield from _cut(tensor.at, at, BYTES_PER_LEAF if elements == 1 else size * BLOCKS_PER_LEAF)
+        yield from _cut(tensor.at, at, BYTES_PER_LEAF if elements == 1 else WEIGHTS_PER_LEAF // elements * size)
     yield from _cut(at, head.file_size, BYTES_PER_LEAF)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from steelyard.engines.canonical.emit import F32, I8, I32, I64, LANES, PTR, Kernel, Value, lanes
-from steelyard.engines.canonical.matmul import BLOCK
+from steelyard.engines.canonical.formats import BLOCK
 from steelyard.engines.canonical.recipe import TILE, Recipe
 from steelyard.engines.canonical.scalars import exp, magnitude, round_even
 
@@ -13,9 +13,9 @@ NAN_BITS: Final = 0x7FC00000
 TINY_BITS: Final = 0x0D800000  # 2**-100: a block whose numbers are all below it becomes zeros
 
 # slots shared by every kernel that quantises; LENGTH numbers in a row
-QUANTS, SCALES, SUMS, LESS8, LESS128, LENGTH = range(6)
+QUANTS, SCALES, SUMS, LESS8, LESS128, LESS32, LENGTH = range(7)
 # norm: Y[i] = norm of X[ROWS[i]]
-X, Y, WEIGHT, EPSILON, ROWS = range(6, 11)
+X, Y, WEIGHT, EPSILON, ROWS = range(7, 12)
 # the gate's Y is SiLU of the first half of X's row times the second half
 # rotate
 QKV, STRIDE, POSITIONS, TABLES, COSINES, SINES, KEYS, VALUES, QUERY_HEADS, KEY_HEADS = range(10)
@@ -43,13 +43,16 @@ def _quantise_row(kit: Kernel, row: Value, token: Value, numbers: Value) -> None
         rounded = [keep.choose(round_even(half * inverse), zeros) for half in halves]
         for h in range(2):
             kit.store(rounded[h].trunc(lanes(I8)), kit.pointer(QUANTS), pair * BLOCK + h * LANES)
-        total = (rounded[0] + rounded[1]).tree(Value.__add__)
+        parts = [half.tree(Value.__add__) for half in rounded]
+        total = parts[0] + parts[1]
         bad = top.compare(">=", INFINITY_BITS).choose(kit.const(I32, NAN_BITS), 0).bits(F32)
         d = usable.choose(greatest / 127.0, bad)
         kit.store(d, kit.pointer(SCALES), pair << 2, 4)
         kit.store(d * total.to_float(), kit.pointer(SUMS), pair << 2, 4)
         kit.store(total * -8, kit.pointer(LESS8), pair << 2, 4)
         kit.store(total * -128, kit.pointer(LESS128), pair << 2, 4)
+        for h, part in enumerate(parts):
+            kit.store(part * -32, kit.pointer(LESS32), (pair * 2 + h) << 2, 4)
 
 
 def _larger(a: Value, b: Value) -> Value:

@@ -4,10 +4,10 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from steelyard.engines.canonical.formats import BLOCK, FORMATS
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
 from steelyard.protocol.errors import Malformed, Refused
 
-BLOCK: Final = 32
 MAX_WIDTH: Final = 2**16
 MAX_LAYERS: Final = 512
 MAX_VOCABULARY: Final = 2**20
@@ -15,7 +15,6 @@ MAX_GROUP: Final = 16
 """Most query heads that share a key head: the attention kernel is written out for each."""
 MAX_CONTEXT: Final = 8192
 """Most positions served, whatever the file allows."""
-MATRIX_KINDS: Final = ("q4_0", "q4_1", "q8_0", "f32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +154,6 @@ def _check(shape: Shape, tensors: dict[str, Tensor]) -> None:
         if tensor.shape != size:
             raise Refused("model.tensor-shape", f"{name} is {tensor.shape}, must be {size}")
         kind = KINDS[tensor.kind][0] if tensor.kind in KINDS else str(tensor.kind)
-        allowed = ("f32",) if name in norms else MATRIX_KINDS
+        allowed = ("f32",) if name in norms else tuple(FORMATS)
         if kind not in allowed:
             raise Refused("model.tensor-type", f"{name} is {kind}, computed: {', '.join(allowed)}")

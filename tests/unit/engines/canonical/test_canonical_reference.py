@@ -12,16 +12,38 @@ import tiny_llama
 from steelyard.engines.base import Job
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.engine import CanonicalEngine
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.model import Feed
 from steelyard.engines.canonical.program import address, aligned
 
 IDS = [5, 99, 0, 41, 41, 7, 63, 12, 88, 30, 2, 17, 54, 3, 3, 70, 21, 95]
 
 
-@pytest.mark.parametrize(("kind", "outer"), [("q4_1", "q8_0"), ("q8_0", "f32"), ("q4_0", "q4_1"), ("f32", "q4_0")])
+MIXES = [
+    ("q4_1", "q8_0"),
+    ("q8_0", "f32"),
+    ("q4_0", "q4_1"),
+    ("f32", "q4_0"),
+    ("q5_0", "f16"),
+    ("q5_1", "q5_0"),
+    ("f16", "bf16"),
+    ("bf16", "q5_1"),
+    ("q4_k", "q6_k"),
+    ("q6_k", "q4_k"),
+]
+"""Each type once in the layers and once as embedding and output."""
+
+
+def test_the_mixes_are_all_formats() -> None:
+    assert {kind for kind, _ in MIXES} == {outer for _, outer in MIXES} == set(FORMATS)
+
+
+@pytest.mark.parametrize(("kind", "outer"), MIXES)
 def test_every_state_and_logit_is_the_references(tmp_path: Path, kind: str, outer: str) -> None:
     """ARI-1 to ARI-4, ARI-10 to ARI-13, ARI-20 to ARI-22, ARI-30 to ARI-34."""
     tiny = tiny_llama.Tiny(kind=kind, outer=outer, untied=kind == "q8_0")
+    if kind.endswith("_k"):
+        tiny = tiny.but(layers=1, width=256, inner=512, heads=8, key_heads=2, vocabulary=100)
     path = tiny_llama.write(tmp_path / "tiny.gguf", tiny)
     model = models.load(models.open_file(path, tmp_path), 1)
     pages = aligned((model.page_bytes,), np.uint8)

@@ -12,6 +12,7 @@ from steelyard.engines.base import Job
 from steelyard.engines.canonical import lowering
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.engine import CanonicalEngine
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.trace import WORDS_PER_LEAF, Trace
 from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.scalars import F32, fma
@@ -23,11 +24,12 @@ IDS = [int(unit) for unit in np.random.default_rng(3).integers(0, 100, 140)]  # 
 PLACES = (0, 5, 127, 128, 139)
 
 
-@pytest.fixture(scope="module", params=["q4_1", "q4_0", "q8_0", "f32"])
+@pytest.fixture(scope="module", params=sorted(FORMATS))
 def trace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trace]:
     folder = tmp_path_factory.mktemp("model")
     kind: str = request.param
-    path = tiny_llama.write(folder / "tiny.gguf", TINY.but(kind=kind, outer=kind, untied=kind == "q8_0"))
+    wide = TINY.but(width=256, heads=8, key_heads=4, inner=512) if FORMATS[kind].span == 256 else TINY
+    path = tiny_llama.write(folder / "tiny.gguf", wide.but(kind=kind, outer=kind, untied=kind == "q8_0"))
     model = models.load(models.open_file(path, folder), 2, tokens=16)
     yield Trace(model, IDS)
     model.close()
