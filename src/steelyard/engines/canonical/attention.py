@@ -1,9 +1,11 @@
 """Attention of one token and the query heads of one key-value head, over a paged binary32 cache.
 
-Scores: one chain over the head's numbers, then times the scale. Weights: e^(s - max). Their sum: 16 chains, position
-mod 16, and the fixed tree. Output: one chain over positions, then divided by the sum.
+Scores: one chain over the head's numbers, then times the scale (and capped, in families that do). Weights: e^(s - max).
+Their sum: 16 chains, position mod 16, and the fixed tree. Output: one chain over positions, then divided by the sum.
+A layer with a window skips the positions that it does not see.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from llvmlite import ir
@@ -18,50 +20,66 @@ from steelyard.engines.canonical.rowwise import (
     QUERY_HEADS,
     STRIDE,
     VALUES,
+    capped,
     number_as_float,
     page_address,
 )
 from steelyard.engines.canonical.scalars import exp, larger
 
-OUT, SCALE, SCRATCH = 10, 11, 12
+OUT, SCALE, SCRATCH, WINDOW, CAP = range(10, 15)
 MAX_CHAINS: Final = 16
 
 
 def attention(module: object, name: str, recipe: Recipe) -> None:
-    """One chunk is (token, key-value head). SCRATCH is the numbers in one head's row of scores."""
+    """One chunk is (token, key-value head). SCRATCH is the numbers in one head's row of scores, WINDOW how many
+    positions are seen, CAP what caps scores if the recipe says so."""
     kit = Kernel(module, name)
     heads, head = kit.number(KEY_HEADS), recipe.head_dim
     token, which = kit.chunk / heads, kit.chunk % heads
     position = kit.load(kit.pointer(POSITIONS), token << 3, I64, 8)
+    window = kit.number(WINDOW)
+    oldest = position.compare("<", window).choose(kit.const(I64, 0), position + 1 - window)
+    place = Place(token, which, position, oldest)
     row = kit.at(kit.pointer(QKV), (token * kit.number(STRIDE) + which * (recipe.group * head)) << 2)
     out_row = token * kit.number(QUERY_HEADS) * head + which * (recipe.group * head)
     out = kit.at(kit.pointer(OUT), out_row << 2)
     scores = [kit.at(kit.scratch, (kit.number(SCRATCH) * g) << 2) for g in range(recipe.group)]
     greatest = [kit.var(kit.const(lanes(F32), -INF)) for _ in range(recipe.group)]
-    _scores(kit, recipe, (token, which, position), row, scores, greatest)
-    totals = [_weights(kit, position, s, g.get().tree(larger)) for s, g in zip(scores, greatest, strict=True)]
+    _scores(kit, recipe, place, row, scores, greatest)
+    totals = [_weights(kit, recipe, place, s, g.get().tree(larger)) for s, g in zip(scores, greatest, strict=True)]
     at_once = max(1, MAX_CHAINS // (head // LANES))
     for begin in range(0, recipe.group, at_once):
         some = range(begin, min(begin + at_once, recipe.group))
-        _mix(kit, recipe, (token, which, position), scores, totals, some, out)
+        _mix(kit, recipe, place, scores, totals, some, out)
     kit.finish()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose attention, over which positions."""
+
+    token: Value
+    which: Value
+    """Key-value head."""
+    position: Value
+    oldest: Value
+    """First position that is seen."""
 
 
 def _scores(
     kit: Kernel,
     recipe: Recipe,
-    place: tuple[Value, Value, Value],
+    place: Place,
     row: Value,
     scores: list[Value],
     greatest: list[Variable],
 ) -> None:
-    """scores[g][p] = (q_g · k_p)·scale for p <= position, minus infinity up to the page's end."""
-    token, which, position = place
+    """scores[g][p] = (q_g · k_p)·scale for the positions seen, minus infinity for the others of their pages."""
     head, page = recipe.head_dim, recipe.page
     scale = number_as_float(kit, SCALE).splat()
     ramp = Value(kit, ir.Constant(lanes(I64), list(range(LANES))))
-    with kit.loop(0, position / page + 1) as number:
-        keys = kit.at(page_address(kit, token, number), kit.number(KEYS) + which * (4 * head * page))
+    with kit.loop(place.oldest / page, place.position / page + 1) as number:
+        keys = kit.at(page_address(kit, place.token, number), kit.number(KEYS) + place.which * (4 * head * page))
         for g in range(recipe.group):
             chains = [kit.var(kit.const(lanes(F32), 0.0)) for _ in range(page // LANES)]
             with kit.loop(0, head) as k:
@@ -71,16 +89,21 @@ def _scores(
                     chain.set(kit.fma(q, key, chain.get()))
             for i, chain in enumerate(chains):
                 first = number * page + i * LANES
-                inside = (ramp + first.splat()).compare("<=", position.splat())
-                score = inside.choose(chain.get() * scale, kit.const(lanes(F32), -INF))
+                here = ramp + first.splat()
+                inside = here.compare("<=", place.position.splat()) & here.compare(">=", place.oldest.splat())
+                score = chain.get() * scale
+                if recipe.capped:
+                    score = capped(kit, score, number_as_float(kit, CAP).splat())
+                score = inside.choose(score, kit.const(lanes(F32), -INF))
                 kit.store(score, scores[g], first << 2, 4)
                 greatest[g].set(larger(score, greatest[g].get()))
 
 
-def _weights(kit: Kernel, position: Value, scores: Value, greatest: Value) -> Value:
-    """Scores become e^(s - max) in place; returns their sum."""
+def _weights(kit: Kernel, recipe: Recipe, place: Place, scores: Value, greatest: Value) -> Value:
+    """Scores become e^(s - max) in place; returns their sum. A page is a multiple of 16 positions, so that each stays
+    in its chain."""
     total = kit.var(kit.const(lanes(F32), 0.0))
-    with kit.loop(0, position + 1, LANES) as at:
+    with kit.loop(place.oldest / recipe.page * recipe.page, place.position + 1, LANES) as at:
         weight = exp(kit, kit.load(scores, at << 2, lanes(F32), 4) - greatest.splat())
         kit.store(weight, scores, at << 2, 4)
         total.set(total.get() + weight)
@@ -90,20 +113,21 @@ def _weights(kit: Kernel, position: Value, scores: Value, greatest: Value) -> Va
 def _mix(
     kit: Kernel,
     recipe: Recipe,
-    place: tuple[Value, Value, Value],
+    place: Place,
     scores: list[Value],
     totals: list[Value],
     some: range,
     out: Value,
 ) -> None:
-    token, which, position = place
     head, page = recipe.head_dim, recipe.page
     parts = head // LANES
     chains = [[kit.var(kit.const(lanes(F32), 0.0)) for _ in range(parts)] for _ in some]
-    with kit.loop(0, position + 1, page) as first:
-        values = kit.at(page_address(kit, token, first / page), kit.number(VALUES) + which * (4 * head * page))
-        left = position + 1 - first
-        with kit.loop(0, left.compare("<", page).choose(left, page)) as slot:
+    with kit.loop(place.oldest / page * page, place.position + 1, page) as first:
+        base = kit.number(VALUES) + place.which * (4 * head * page)
+        values = kit.at(page_address(kit, place.token, first / page), base)
+        left = place.position + 1 - first
+        begin = place.oldest.compare(">", first).choose(place.oldest - first, 0)
+        with kit.loop(begin, left.compare("<", page).choose(left, page)) as slot:
             here = [kit.load(values, (slot * head + i * LANES) << 2, lanes(F32), 4) for i in range(parts)]
             for g, row in zip(some, chains, strict=True):
                 weight = kit.load(scores[g], (first + slot) << 2, F32, 4).splat()

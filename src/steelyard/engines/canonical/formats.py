@@ -134,5 +134,7 @@ def _numbers(kind: str, raw: Bytes) -> Floats:
     raw = np.ascontiguousarray(raw)
     if kind == "bf16":
         wide: Any = raw.view("<u2").astype(np.uint32) << 16
-        return wide.view(np.float32)
-    return raw.view("<f4" if kind == "f32" else "<f2").astype(np.float32)
+        brain: Floats = wide.view(np.float32)
+        return brain
+    found: Floats = raw.view("<f4" if kind == "f32" else "<f2").astype(np.float32)
+    return found

@@ -1,6 +1,6 @@
 """The loop that runs a program of kernels on however many threads turn up.
 
-An operation is 16 i64: the kernel's address, its number of chunks, 14 arguments. A thread takes an operation's chunks
+An operation is 24 i64: the kernel's address, its number of chunks, 22 arguments. A thread takes an operation's chunks
 one by one from a shared counter; the operation is over when all its chunks are done, whoever did them. So nobody waits
 for a thread that has not turned up (two processes on two cores are normal), only for chunks that are being worked on.
 """
@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from steelyard.engines.canonical.emit import F32, I32, I64, PTR, Kit, Value
 
-OP_SLOTS: Final = 16
+OP_SLOTS: Final = 24
 KERNEL, CHUNKS, ARGS = 0, 1, 2
 LINE: Final = 8  # i64 slots in a cache line
 GATE, INSIDE, YIELD, PROBE, COUNTERS = (LINE * line for line in range(5))

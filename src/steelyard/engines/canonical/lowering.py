@@ -6,12 +6,12 @@ apart unseen: tests hold every value of every node to what the kernels leave in 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import prod, sqrt
+from math import pi, prod, sqrt
 from typing import Final
 
 from steelyard.engines.canonical.fields import FIELDS
 from steelyard.engines.canonical.formats import BLOCK
-from steelyard.engines.canonical.rope import COSINES, SINES
+from steelyard.engines.canonical.rope import TABLES
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import KINDS, Head
 from steelyard.engines.ir.graph import SO_FAR, Affine, Body, Graph, Register, View
@@ -20,7 +20,7 @@ STATE, LOGITS = "output_norm", "logits"
 """Nodes that evidence is made of."""
 LANES: Final = 16
 INFINITY_BITS: Final = 0x7F800000
-NAN: Final = float("nan")
+NAN, INFINITY = float("nan"), float("inf")
 TINY_BITS: Final = 0x0D800000  # 2**-100: a block whose numbers are all below it becomes zeros
 GREATEST: Final = 127.0
 
@@ -132,42 +132,65 @@ class Lowering:
     kinds: Mapping[str, str]
     graph: Graph = field(default_factory=Graph)
     calls: list[Call] = field(default_factory=list)
+    cached: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Nodes that later positions read -> their layer, and 0 for keys, 1 for values."""
 
     def model(self) -> None:
         """The whole step."""
-        s, g = self.shape, self.graph
-        g.inputs |= {COSINES: "f", SINES: "f"}
+        s = self.shape
         x = self._embed()
         for layer in range(s.layers):
             x = self._layer(layer, x)
         state = self._norm(STATE, x, "output_norm.weight", "states", wanted=True)
         output = "token_embd.weight" if s.tied else "output.weight"
-        logits = self._matrix(LOGITS, output, state, (s.width, s.vocabulary))
-        self.calls.append(Call("dot", "states", "logits", (logits,), (output,), wanted=True))
+        name = f"{LOGITS}.raw" if s.logit_cap else LOGITS
+        raw = self._matrix(name, output, state, (s.width, s.vocabulary))
+        self.calls.append(Call("dot", "states", "logits", (raw,), (output,), wanted=True))
+        if s.logit_cap:
+            logits = self.graph.map(LOGITS, [s.vocabulary], [View(raw, (1,))], _cap(s.logit_cap))
+            self.calls.append(Call("cap", "logits", "logits", (logits,), wanted=True))
 
     def _layer(self, layer: int, x: str) -> str:
         s, at = self.shape, f"blk.{layer}."
         y = self._norm(f"{at}attn_norm", x, f"{at}attn_norm.weight", "normed")
-        sizes = (s.query_width, s.key_width, s.key_width)
-        tensors = tuple(f"{at}attn_{n}.weight" for n in "qkv")
-        q, k, v = (
-            self._matrix(f"{at}{name}", tensor, y, (s.width, rows))
-            for name, tensor, rows in zip("qkv", tensors, sizes, strict=True)
-        )
-        self.calls.append(Call("dot", "normed", "qkv", (q, k, v), tensors))
-        q, k = self._rotate(f"{at}q.turned", q, s.heads), self._rotate(f"{at}k.turned", k, s.key_heads)
+        q, k, v = self._queries(layer, y)
+        q, k = self._rotate(layer, "q", q, s.heads), self._rotate(layer, "k", k, s.key_heads)
+        self.cached |= {k: (layer, 0), v: (layer, 1)}
         self.calls.append(Call("rotate", "qkv", "qkv", (q, k), layer=layer))
-        mixed = self._attention(f"{at}attn", q, k, v)
+        mixed = self._attention(layer, q, k, v)
         self.calls.append(Call("attention", "qkv", "mixed", (mixed,), layer=layer))
         self._quantised(mixed, s.query_width)
         self.calls.append(Call("quantise", "mixed", "mixed", ()))
-        x = self._add(f"{at}attn_output", mixed, (s.query_width, s.width), x, "mixed")
+        x = self._add(f"{at}attn_output", f"{at}post_attention_norm", mixed, x, "mixed")
         y = self._norm(f"{at}ffn_norm", x, f"{at}ffn_norm.weight", "normed")
         tensors = tuple(f"{at}ffn_{n}.weight" for n in ("gate", "up"))
         gate, up = (self._matrix(t.removesuffix(".weight"), t, y, (s.width, s.inner)) for t in tensors)
         self.calls.append(Call("dot", "normed", "gated", (gate, up), tensors))
         inner = self._gate(f"{at}ffn", gate, up)
-        return self._add(f"{at}ffn_down", inner, (s.inner, s.width), x, "inner")
+        return self._add(f"{at}ffn_down", f"{at}post_ffw_norm", inner, x, "inner")
+
+    def _queries(self, layer: int, y: str) -> tuple[str, str, str]:
+        """Queries, keys and values, with what a family adds to them before they are turned."""
+        s, at = self.shape, f"blk.{layer}."
+        widths = {"q": s.query_width, "k": s.key_width, "v": s.key_width}
+        tensors = tuple(f"{at}attn_{n}.weight" for n in widths)
+        found = {
+            n: self._matrix(at + n, tensor, y, (s.width, rows))
+            for (n, rows), tensor in zip(widths.items(), tensors, strict=True)
+        }
+        self.calls.append(Call("dot", "normed", "qkv", tuple(found.values()), tensors))
+        if s.biased:
+            biases = [self._vector(f"{at}attn_{n}.bias") for n in widths]
+            for (n, rows), bias in zip(widths.items(), biases, strict=True):
+                views = [View(found[n], (1,)), View(bias, (1,))]
+                found[n] = self.graph.map(f"{at}{n}.biased", [rows], views, lambda _, a, b: a + b)
+            self.calls.append(Call("bias", "qkv", "qkv", tuple(found.values()), tuple(biases)))
+        if s.family.head_norms:
+            weights = [self._vector(f"{at}attn_{n}_norm.weight") for n in "qk"]
+            for n, weight in zip("qk", weights, strict=True):
+                found[n] = self._normed(f"{at}{n}.normed", found[n], weight, widths[n] // s.head_dim, s.head_dim)
+            self.calls.append(Call("head_norm", "qkv", "qkv", (found["q"], found["k"]), tuple(weights)))
+        return found["q"], found["k"], found["v"]
 
     # -- pieces ----------------------------------------------------------------------------------------------------
 
@@ -176,14 +199,26 @@ class Lowering:
         s, tensor = self.shape, "token_embd.weight"
         kind = self.kinds[tensor]
         if kind not in WEIGHTS:
-            self.graph.inputs[tensor] = "f"
-            return self.graph.map("embedding", [s.width], [View(tensor, (1,), by_id=s.width)], lambda _, w: w)
+            view = View(self._vector(tensor), (1,), by_id=s.width)
+            return self._scaled(self.graph.map("embedding", [s.width], [view], lambda _, w: w))
         blocks, views = s.width // BLOCK, []
         for part in WEIGHTS[kind].parts:
             if not part.first:
                 strides = (part.each, part.each // 2, 1 if part.each == BLOCK else 0)
                 views.append(View(self._field(tensor, part), strides, by_id=blocks * part.each))
-        return self.graph.map("embedding", [blocks, 2, BLOCK // 2], views, WEIGHTS[kind].alone)
+        return self._scaled(self.graph.map("embedding", [blocks, 2, BLOCK // 2], views, WEIGHTS[kind].alone))
+
+    def _scaled(self, row: str) -> str:
+        """ARI-35."""
+        width = self.shape.width
+        if not self.shape.family.gemma:
+            return row
+        return self.graph.map("embedding.scaled", [width], [View(row, (1,))], lambda _, a: a * sqrt(width))
+
+    def _vector(self, tensor: str) -> str:
+        """A tensor of numbers as an input."""
+        self.graph.inputs[tensor] = "f"
+        return tensor
 
     def _field(self, tensor: str, part: Part) -> str:
         """The graph's input for a field of a tensor."""
@@ -193,20 +228,23 @@ class Lowering:
 
     def _norm(self, name: str, x: str, weight: str, place: str, wanted: bool = False) -> str:
         """ARI-30, then ARI-10."""
-        g, width, epsilon = self.graph, self.shape.width, self.shape.epsilon
-        g.inputs[weight] = "f"
-        row = View(x, (1,))
-        squares = g.fold(f"{name}.squares", [], width, [row], lambda b, acc, a: b.do("fma", a, a, acc), lanes=LANES)
+        y = self._normed(name, x, self._vector(weight), 1, self.shape.width)
+        self._quantised(y, self.shape.width)
+        self.calls.append(Call("norm", "x", place, (y,), (weight,), wanted=wanted))
+        return y
+
+    def _normed(self, name: str, x: str, weight: str, rows: int, width: int) -> str:
+        """ARI-30 of each of `rows` rows of x, with the same weights."""
+        g, epsilon = self.graph, self.shape.epsilon
 
         def inverse(b: Body, total: Register) -> Register:
             return b.real(1.0) / b.do("sqrt", total / float(width) + epsilon)
 
-        r = g.map(f"{name}.inverse", [], [View(squares, ())], inverse)
-        views = [row, View(r, (0,)), View(weight, (1,))]
-        y = g.map(name, [width], views, lambda _, a, b, w: a * b * w)
-        self._quantised(y, width)
-        self.calls.append(Call("norm", "x", place, (y,), (weight,), wanted=wanted))
-        return y
+        row = View(x, (width, 1))
+        squares = g.fold(f"{name}.squares", [rows], width, [row], lambda b, acc, a: b.do("fma", a, a, acc), lanes=LANES)
+        r = g.map(f"{name}.inverse", [rows], [View(squares, (1,))], inverse)
+        views = [row, View(r, (1, 0)), View(weight, (0, 1))]
+        return g.map(name, [rows, width], views, lambda _, a, b, w: a * b * w)
 
     def _quantised(self, x: str, width: int) -> None:
         """ARI-10: `x.q` whole numbers, `x.d` scales, `x.ds` scales times sums, one of each a block."""
@@ -240,8 +278,7 @@ class Lowering:
         """ARI-12: `size` is (columns, rows)."""
         g, (columns, rows), kind = self.graph, size, self.kinds[tensor]
         if kind not in WEIGHTS:
-            g.inputs[tensor] = "f"
-            views = [View(tensor, (columns, 1)), View(x, (0, 1))]
+            views = [View(self._vector(tensor), (columns, 1)), View(x, (0, 1))]
             return g.fold(name, [rows], columns, views, lambda b, acc, w, a: b.do("fma", w, a, acc))
         blocks, views, activations = columns // BLOCK, [], []
         for part in WEIGHTS[kind].parts:
@@ -252,64 +289,104 @@ class Lowering:
         views += [*activations, View(f"{x}.d", (0, 1)), View(f"{x}.ds", (0, 1))]
         return g.fold(name, [rows], blocks, views, WEIGHTS[kind].turn)
 
-    def _add(self, name: str, source: str, size: tuple[int, int], x: str, place: str) -> str:
-        """A matrix's result on top of x."""
-        tensor = f"{name}.weight"
-        product = self._matrix(f"{name}", tensor, source, size)
-        total = self.graph.map(f"{name}.sum", [size[1]], [View(x, (1,)), View(product, (1,))], lambda _, a, b: a + b)
-        self.calls.append(Call("dot", place, "x", (product,), (tensor,), residual=True))
+    def _add(self, name: str, norm: str, source: str, x: str, place: str) -> str:
+        """A matrix's result, normed in families that do, on top of x."""
+        s, tensor = self.shape, f"{name}.weight"
+        columns = s.query_width if place == "mixed" else s.inner
+        added = self._matrix(name, tensor, source, (columns, s.width))
+        normed = s.family.post_norms
+        self.calls.append(Call("dot", place, "normed" if normed else "x", (added,), (tensor,), residual=not normed))
+        if normed:
+            added = self._normed(norm, added, self._vector(f"{norm}.weight"), 1, s.width)
+        views = [View(x, (1,)), View(added, (1,))]
+        total = self.graph.map(f"{name}.sum", [s.width], views, lambda _, a, b: a + b)
+        if normed:
+            self.calls.append(Call("post", "normed", "x", (total,), (f"{norm}.weight",)))
         return total
 
-    def _rotate(self, name: str, x: str, heads: int) -> str:
-        """ARI-31: pairs (2i, 2i+1) of each head."""
+    def _rotate(self, layer: int, which: str, x: str, heads: int) -> str:
+        """ARI-31: pairs of each head."""
         head, half = self.shape.head_dim, self.shape.head_dim // 2
+        cosines, sines = map(self._vector, TABLES[self.shape.turn(layer)])
+        halves = self.shape.family.halves
+        member, other = (1, -half) if halves else (2, -1)  # elements to the next pair, to the other of a pair
+        space, which_member = ([heads, 2, half], 1) if halves else ([heads, half, 2], 2)
+
+        def strides(pair: int, one: int, whole: int) -> tuple[int, ...]:
+            return (whole, one, pair) if halves else (whole, pair, one)
+
         views = [
-            View(x, (head, 2, 1)),
-            View(x, (head, 2, -1), Affine(1)),
-            View(COSINES, (0, 1, 0), Affine(0, half)),
-            View(SINES, (0, 1, 0), Affine(0, half)),
+            View(x, strides(member, -other, head)),
+            View(x, strides(member, other, head), Affine(-other)),
+            View(cosines, strides(1, 0, 0), Affine(0, half)),
+            View(sines, strides(1, 0, 0), Affine(0, half)),
         ]
 
-        def write(b: Body, a: Register, other: Register, c: Register, s: Register) -> Register:
-            first = b.do("iequal", b.axis(2), b.whole(0))
-            return b.do("fma", a, c, other * b.do("select", first, b.do("neg", s), s))
+        def write(b: Body, a: Register, partner: Register, c: Register, s: Register) -> Register:
+            first = b.do("iequal", b.axis(which_member), b.whole(0))
+            return b.do("fma", a, c, partner * b.do("select", first, b.do("neg", s), s))
 
-        return self.graph.map(name, [heads, half, 2], views, write)
+        return self.graph.map(f"blk.{layer}.{which}.turned", space, views, write)
 
-    def _attention(self, name: str, q: str, k: str, v: str) -> str:
+    def _attention(self, layer: int, q: str, k: str, v: str) -> str:
         """ARI-32. Axes: position, key head, query head beside it; so strides do not depend on the position."""
-        s, g = self.shape, self.graph
+        s, g, name = self.shape, self.graph, f"blk.{layer}.attn"
         head, group, keys = s.head_dim, s.heads // s.key_heads, s.key_heads
         all_heads = (s.heads, group, 1)  # strides of a node over [position, key head, beside it]
-        scale = 1.0 / sqrt(head)
+        window = s.window if s.local(layer) else 0
+
+        def seen(b: Body, axis: int) -> Register:
+            """1 where the position along an axis is in the window."""
+            return b.do("iless", b.position(), b.do("iadd", b.axis(axis), b.whole(window)))
+
+        def score(b: Body, a: Register) -> Register:
+            a = a * s.scale
+            if s.score_cap:
+                a = _cap(s.score_cap)(b, a)
+            return b.do("select", seen(b, 0), a, b.real(-INFINITY)) if window else a
+
+        def mix(b: Body, acc: Register, w: Register, a: Register) -> Register:
+            total = b.do("fma", w, a, acc)
+            return b.do("select", seen(b, 3), total, acc) if window else total
+
         views = [View(q, (0, group * head, head, 1)), View(k, (0, head, 0, 1), position_axis=0)]
         space: list[int | Affine] = [SO_FAR, keys, group]
         dots = g.fold(f"{name}.dots", space, head, views, lambda b, acc, a, c: b.do("fma", a, c, acc))
-        scores = g.map(f"{name}.scores", space, [View(dots, all_heads)], lambda _, a: a * scale)
+        scores = g.map(f"{name}.scores", space, [View(dots, all_heads)], score)
         row = View(scores, (group, 1, s.heads))
-        least = -float("inf")
-        top = g.fold(f"{name}.greatest", space[1:], SO_FAR, [row], lambda b, acc, a: b.do("larger", a, acc), least)
+        top = g.fold(f"{name}.greatest", space[1:], SO_FAR, [row], lambda b, acc, a: b.do("larger", a, acc), -INFINITY)
         views = [View(scores, all_heads), View(top, (0, group, 1))]
         weights = g.map(f"{name}.weights", space, views, lambda b, a, m: b.do("exp", a - m))
         row = View(weights, (group, 1, s.heads))
         total = g.fold(f"{name}.total", space[1:], SO_FAR, [row], lambda _, acc, a: acc + a, lanes=LANES)
         views = [View(weights, (group, 1, 0, s.heads)), View(v, (head, 0, 1, 0), position_axis=3)]
         space = [keys, group, head]
-        mixed = g.fold(f"{name}.mixed", space, SO_FAR, views, lambda b, acc, w, a: b.do("fma", w, a, acc))
+        mixed = g.fold(f"{name}.mixed", space, SO_FAR, views, mix)
         views = [View(mixed, (group * head, head, 1)), View(total, (group, 1, 0))]
         return g.map(name, space, views, lambda _, a, b: a / b)
 
     def _gate(self, name: str, gate: str, up: str) -> str:
         """ARI-33, then ARI-10."""
-        width = self.shape.inner
-
-        def write(b: Body, g: Register, u: Register) -> Register:
-            return g / (b.do("exp", b.do("neg", g)) + 1.0) * u
-
-        inner = self.graph.map(f"{name}.inner", [width], [View(gate, (1,)), View(up, (1,))], write)
+        width, kernel = self.shape.inner, "gelu" if self.shape.family.gemma else "silu"
+        activation = _gelu if self.shape.family.gemma else _silu
+        views = [View(gate, (1,)), View(up, (1,))]
+        inner = self.graph.map(f"{name}.inner", [width], views, lambda b, g, u: activation(b, g) * u)
         self._quantised(inner, width)
-        self.calls.append(Call("gate", "gated", "inner", (inner,)))
+        self.calls.append(Call(kernel, "gated", "inner", (inner,)))
         return inner
+
+
+def _silu(b: Body, g: Register) -> Register:
+    return g / (b.do("exp", b.do("neg", g)) + 1.0)
+
+
+def _gelu(b: Body, g: Register) -> Register:
+    cubic = b.do("fma", g * g, b.real(0.044715), b.real(1.0))
+    return g * 0.5 * (b.do("tanh", g * sqrt(2 / pi) * cubic) + 1.0)
+
+
+def _cap(most: float) -> Callable[[Body, Register], Register]:
+    return lambda b, a: b.do("tanh", a / most) * most
 
 
 def sizes(lowered: Lowering, head: Head) -> dict[str, int]:
@@ -321,7 +398,7 @@ def sizes(lowered: Lowering, head: Head) -> dict[str, int]:
         if name in tensors:
             kind, block, _ = KINDS[tensors[name].kind]
             found[source] = prod(tensors[name].shape) // block * FIELDS[kind][part].each
-        elif name in (COSINES, SINES):
+        else:
             found[source] = shape.context * shape.head_dim // 2
     return found
 

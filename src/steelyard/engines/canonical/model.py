@@ -3,7 +3,8 @@
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 from pathlib import Path
 from typing import Final
 
@@ -125,6 +126,8 @@ class Model:
         assert 0 < count <= self.tokens
         m = self._memory
         m.x[:count] = embed(self.file.data, self._embedding, np.array(feed.ids, np.int64))
+        if self.file.shape.family.gemma:
+            m.x[:count] *= np.float32(sqrt(self.file.shape.width))
         m.positions[:count] = feed.positions
         m.tables[:count] = feed.tables
         m.wanted[:wanted] = feed.wanted
@@ -144,8 +147,11 @@ def embed(data: Bytes, tensor: gguf_head.Tensor, ids: NDArray[np.int64]) -> Floa
 
 def load(file: File, threads: int, recipe: Recipe | None = None, tokens: int = TOKENS, grain: int = 0) -> Model:
     """A model with the fastest kernels for this CPU, or with those of `recipe`."""
-    made = recipe or native.recipe_here(file.shape.head_dim, file.shape.heads // file.shape.key_heads)
-    return Model(file, made, native.load(made), threads, tokens, grain)
+    shape = file.shape
+    if recipe is None:
+        here = native.recipe_here(shape.head_dim, shape.heads // shape.key_heads)
+        recipe = replace(here, halves=shape.family.halves, capped=bool(shape.score_cap))
+    return Model(file, recipe, native.load(recipe), threads, tokens, grain)
 
 
 __all__ = ["TOKENS", "Feed", "File", "Model", "address", "embed", "load", "open_file"]

@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from steelyard.engines.canonical import cached, rope
 from steelyard.engines.canonical.emit import LANES
 from steelyard.engines.canonical.formats import BLOCK, FORMATS, Format
-from steelyard.engines.canonical.rope import COSINES, SINES
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
+from steelyard.protocol.errors import Refused
 
 Bytes = NDArray[np.uint8]
 MAGIC: Final = b"steelyard/pack/1"
 HEADER: Final = 128  # magic 16, model root 32, SHA-256 of the body 32, zeros
 ALIGN: Final = 64
+MAX_DIVISOR: Final = 2**20
 GROUPS_AT_ONCE: Final = 64
 """Bounds the memory that packing takes beside its result."""
 
@@ -39,7 +40,7 @@ class Packed:
     root: bytes
     """Model root, 32 bytes."""
     parts: Mapping[str, Bytes]
-    """Tensor name (and the two rope tables) -> its packed bytes, 64-byte aligned."""
+    """Tensor name (and the rope tables) -> its packed bytes, 64-byte aligned."""
 
 
 def pack(tensor: Tensor, raw: Bytes) -> Bytes:
@@ -92,7 +93,7 @@ def order(shape: Shape) -> list[str]:
     names = list(shape.outer())
     for layer in range(shape.layers):
         names += shape.matrices(layer)
-    return names + shape.norms()
+    return names + list(shape.vectors())
 
 
 def _pieces(head: Head, shape: Shape, data: Bytes) -> Iterator[tuple[str, Bytes]]:
@@ -101,8 +102,17 @@ def _pieces(head: Head, shape: Shape, data: Bytes) -> Iterator[tuple[str, Bytes]
         tensor = tensors[name]
         assert tensor.size is not None
         yield name, pack(tensor, data[tensor.at : tensor.at + tensor.size])
-    for name, table in zip((COSINES, SINES), rope.tables(shape.rope_base, shape.head_dim, shape.context), strict=True):
-        yield name, table.reshape(-1).view(np.uint8)
+    for turn, pair in zip(shape.turns, rope.TABLES, strict=False):
+        divisors = [turn.factor] * (shape.head_dim // 2)
+        if turn.factors:
+            at = tensors[turn.factors].at
+            numbers = data[at : at + 4 * len(divisors)].view("<f4")
+            if not (numbers >= 1).all() or not (numbers <= MAX_DIVISOR).all():
+                told = f"{turn.factors}: {numbers.min()} to {numbers.max()}, must be 1 to {MAX_DIVISOR}"
+                raise Refused("model.rope-scaling", told)
+            divisors = [turn.factor * float(number) for number in numbers]
+        for name, table in zip(pair, rope.tables(turn.base, shape.head_dim, shape.context, divisors), strict=True):
+            yield name, table.reshape(-1).view(np.uint8)
 
 
 def sizes(head: Head, shape: Shape) -> dict[str, int]:
@@ -114,7 +124,7 @@ def sizes(head: Head, shape: Shape) -> dict[str, int]:
         assert tensor.size is not None
         found[name] = tensor.size if len(tensor.shape) == 1 else packed_size(tensor)
     table = shape.context * shape.head_dim // 2 * 4
-    return found | {COSINES: table, SINES: table}
+    return found | {name: table for pair in rope.TABLES[: len(shape.turns)] for name in pair}
 
 
 def packed_size(tensor: Tensor) -> int:

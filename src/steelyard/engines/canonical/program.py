@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -16,13 +15,15 @@ from steelyard.engines.canonical.lowering import Call, Lowering
 from steelyard.engines.canonical.native import Native
 from steelyard.engines.canonical.packing import Packed
 from steelyard.engines.canonical.recipe import TILE, Recipe
-from steelyard.engines.canonical.rope import COSINES, SINES
+from steelyard.engines.canonical.rope import TABLES
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.ir.graph import float_bits
 
 Floats = NDArray[np.float32]
 CHUNKS_PER_OPERATION: Final = 16
 LOGIT_ALIGN: Final = 64
+ALL_POSITIONS: Final = 2**31
+"""A window that hides none."""
 
 
 def aligned(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
@@ -165,11 +166,9 @@ class Builder:
         arguments = self.quantised(self.shape.width) | {
             rowwise.X: address(self.place(call.reads)),
             rowwise.Y: address(self.place(call.writes)),
-            rowwise.WEIGHT: address(self.packed.parts[call.tensors[0]]),
-            rowwise.EPSILON: float_bits(self.shape.epsilon),
             rowwise.ROWS: address(self.memory.wanted if call.wanted else self.memory.rows),
         }
-        self.program.add("norm", arguments, 0, 1, call.wanted)
+        self.program.add("norm", arguments | self._norming(call.tensors[0]), 0, 1, call.wanted)
 
     def dot(self, call: Call) -> None:
         """One matrix, or several whose rows follow each other in `writes`."""
@@ -219,32 +218,75 @@ class Builder:
         x = self.place(call.reads)
         self.program.add("quantise", self.quantised(x.shape[1]) | {rowwise.X: address(x)}, 0, 1)
 
-    def gate(self, call: Call) -> None:
+    def silu(self, call: Call) -> None:
         places = {rowwise.X: address(self.place(call.reads)), rowwise.Y: address(self.place(call.writes))}
-        self.program.add("gate", self.quantised(self.shape.inner) | places, 0, 1)
+        self.program.add(call.kernel, self.quantised(self.shape.inner) | places, 0, 1)
+
+    gelu = silu
+
+    def post(self, call: Call) -> None:
+        arguments = {
+            rowwise.X: address(self.place(call.reads)),
+            rowwise.Y: address(self.place(call.writes)),
+            rowwise.LENGTH: self.shape.width,
+        }
+        self.program.add("post", arguments | self._norming(call.tensors[0]), 0, 1)
+
+    def bias(self, call: Call) -> None:
+        row, at = self.place(call.writes), 0
+        for name in call.tensors:
+            part = self.packed.parts[name]
+            arguments = self._in_place(row, at) | {rowwise.WEIGHT: address(part), rowwise.LENGTH: part.size // 4}
+            self.program.add("bias", arguments, 0, 1)
+            at += part.size // 4
+
+    def head_norm(self, call: Call) -> None:
+        row, at = self.place(call.writes), 0
+        for name, heads in zip(call.tensors, (self.shape.heads, self.shape.key_heads), strict=True):
+            arguments = self._in_place(row, at) | self._norming(name) | {rowwise.HEADS: heads}
+            self.program.add("head_norm", arguments, 0, 1)
+            at += heads * self.shape.head_dim
+
+    def cap(self, call: Call) -> None:
+        row = self.place(call.writes)
+        more = {rowwise.LENGTH: row.shape[1], rowwise.CAP: float_bits(self.shape.logit_cap)}
+        self.program.add("cap", self._in_place(row, 0) | more, 0, 1, call.wanted)
+
+    def _in_place(self, row: Floats, at: int) -> dict[int, int]:
+        return {rowwise.X: address(row) + 4 * at, rowwise.WIDE: row.shape[1]}
+
+    def _norming(self, weight: str) -> dict[int, int]:
+        return {
+            rowwise.WEIGHT: address(self.packed.parts[weight]),
+            rowwise.EPSILON: float_bits(self.shape.epsilon),
+        }
 
     def rotate(self, call: Call) -> None:
         self.program.add("rotate", self._cached(call.layer), 0, 1)
 
     def attention(self, call: Call) -> None:
+        s = self.shape
         more = {
             attention.OUT: address(self.place(call.writes)),
-            attention.SCALE: float_bits(1.0 / sqrt(self.shape.head_dim)),
+            attention.SCALE: float_bits(s.scale),
             attention.SCRATCH: self.scratch,
+            attention.WINDOW: s.window if s.local(call.layer) else ALL_POSITIONS,
+            attention.CAP: float_bits(s.score_cap),
         }
-        self.program.add("attention", self._cached(call.layer) | more, 0, self.shape.key_heads)
+        self.program.add("attention", self._cached(call.layer) | more, 0, s.key_heads)
 
     def _cached(self, layer: int) -> dict[int, int]:
         """Arguments of kernels that read queries, keys and values, and a layer's part of the pages."""
         s, m = self.shape, self.memory
         keys = layer * page_bytes(s, self.recipe) // s.layers
+        cosines, sines = TABLES[s.turn(layer)]
         return {
             rowwise.QKV: address(m.qkv),
             rowwise.STRIDE: m.qkv.shape[1],
             rowwise.POSITIONS: address(m.positions),
             rowwise.TABLES: address(m.tables),
-            rowwise.COSINES: address(self.packed.parts[COSINES]),
-            rowwise.SINES: address(self.packed.parts[SINES]),
+            rowwise.COSINES: address(self.packed.parts[cosines]),
+            rowwise.SINES: address(self.packed.parts[sines]),
             rowwise.KEYS: keys,
             rowwise.VALUES: keys + page_bytes(s, self.recipe) // s.layers // 2,
             rowwise.QUERY_HEADS: s.heads,

@@ -11,12 +11,16 @@ Dot = Literal["vnni512", "vnni256", "plain"]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How kernels are built for one CPU and one shape of model. None of it may change a result's bits."""
+    """How kernels are built for one CPU and one shape of model. What is not its shape may not change a bit."""
 
     head_dim: int
     """Numbers in an attention head, a multiple of 16."""
     group: int
     """Query heads that share a key-value head."""
+    halves: bool = False
+    """Rotation pairs number i of a head with i + half of it, not 2i with 2i + 1."""
+    capped: bool = False
+    """Scores are capped by a tanh."""
     dot: Dot = "plain"
     """Instruction for integer dots."""
     half: bool = True

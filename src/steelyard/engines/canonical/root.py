@@ -23,7 +23,8 @@ TEMPLATE: Final = "tokenizer.chat_template"
 def graph(lowered: Lowering) -> list[str]:
     """The computation, one line a node (spec/ir.md), behind one line that says what the tables are."""
     s = lowered.shape
-    head = f"positions {s.context} vocabulary {s.vocabulary} rope-base {s.rope_base.hex()} of {s.head_dim}"
+    tables = [f"base {t.base.hex()} over {t.factor.hex()} {t.factors}".rstrip() for t in s.turns]
+    head = f"positions {s.context} vocabulary {s.vocabulary} rope of {s.head_dim}: {', '.join(tables)}"
     return [head, *map(str, lowered.graph.nodes)]
 
 

@@ -1,22 +1,26 @@
 """Kernels that take one token's row: norm, quantisation of activations, gate, rotation (spec/arithmetic.md)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from steelyard.engines.canonical.emit import F32, I8, I32, I64, LANES, PTR, Kernel, Value, lanes
 from steelyard.engines.canonical.formats import BLOCK
 from steelyard.engines.canonical.recipe import TILE, Recipe
-from steelyard.engines.canonical.scalars import exp, magnitude, round_even
+from steelyard.engines.canonical.scalars import exp, magnitude, round_even, tanh
 
 INFINITY_BITS: Final = 0x7F800000
 NAN_BITS: Final = 0x7FC00000
+GELU_CUBIC: Final = float.fromhex("0x1.6e4e26p-5")  # 0.044715 as binary32
+GELU_SLOPE: Final = float.fromhex("0x1.988454p-1")  # √(2/π) as binary32
 TINY_BITS: Final = 0x0D800000  # 2**-100: a block whose numbers are all below it becomes zeros
 
 # slots shared by every kernel that quantises; LENGTH numbers in a row
 QUANTS, SCALES, SUMS, LESS8, LESS128, LESS32, LENGTH = range(7)
 # norm: Y[i] = norm of X[ROWS[i]]
 X, Y, WEIGHT, EPSILON, ROWS = range(7, 12)
-# the gate's Y is SiLU of the first half of X's row times the second half
+# the gate's Y is SiLU (or GELU) of the first half of X's row times the second half
+# kernels that change LENGTH numbers of a row in place, where rows are WIDE numbers apart
+WIDE, CAP, HEADS = range(12, 15)
 # rotate
 QKV, STRIDE, POSITIONS, TABLES, COSINES, SINES, KEYS, VALUES, QUERY_HEADS, KEY_HEADS = range(10)
 
@@ -68,12 +72,41 @@ def quantise(module: object, name: str, _: Recipe) -> None:
 
 
 def norm(module: object, name: str, _: Recipe) -> None:
-    """RMS norm: y = (x·r)·w with r = 1 / √(Σx²/n + ε); Σx² in 16 interleaved chains and the fixed tree."""
+    """Y's row = norm of X's row ROWS[chunk], quantised."""
     kit = Kernel(module, name)
     numbers = kit.number(LENGTH)
     row = kit.load(kit.pointer(ROWS), kit.chunk << 3, I64, 8)
-    x = kit.at(kit.pointer(X), (row * numbers) << 2)
     y = kit.at(kit.pointer(Y), (kit.chunk * numbers) << 2)
+    for at, number in _normed(kit, kit.at(kit.pointer(X), (row * numbers) << 2), numbers):
+        kit.store(number, y, at << 2, 4)
+    _quantise_row(kit, y, kit.chunk, numbers)
+    kit.finish()
+
+
+def post(module: object, name: str, _: Recipe) -> None:
+    """Y's row += norm of X's row."""
+    kit = Kernel(module, name)
+    numbers = kit.number(LENGTH)
+    y = kit.at(kit.pointer(Y), (kit.chunk * numbers) << 2)
+    for at, number in _normed(kit, kit.at(kit.pointer(X), (kit.chunk * numbers) << 2), numbers):
+        kit.store(kit.load(y, at << 2, lanes(F32), 4) + number, y, at << 2, 4)
+    kit.finish()
+
+
+def head_norm(module: object, name: str, recipe: Recipe) -> None:
+    """Each of HEADS heads of a row is normed in place, with the same weights."""
+    kit = Kernel(module, name)
+    row = kit.at(kit.pointer(X), (kit.chunk * kit.number(WIDE)) << 2)
+    with kit.loop(0, kit.number(HEADS)) as which:
+        head = kit.at(row, (which * recipe.head_dim) << 2)
+        for at, number in _normed(kit, head, kit.const(I64, recipe.head_dim)):
+            kit.store(number, head, at << 2, 4)
+    kit.finish()
+
+
+def _normed(kit: Kernel, x: Value, numbers: Value) -> Iterator[tuple[Value, Value]]:
+    """ARI-30: y = (x·r)·w with r = 1 / √(Σx²/n + ε); Σx² in 16 interleaved chains and the fixed tree. Yields once,
+    inside a loop: where 16 of the results belong, and these."""
     chains = kit.var(kit.const(lanes(F32), 0.0))
     with kit.loop(0, numbers, LANES) as at:
         here = kit.load(x, at << 2, lanes(F32), 4)
@@ -83,49 +116,100 @@ def norm(module: object, name: str, _: Recipe) -> None:
     r = (kit.const(F32, 1.0) / kit.root(mean + number_as_float(kit, EPSILON))).splat()
     with kit.loop(0, numbers, LANES) as at:
         scaled = kit.load(x, at << 2, lanes(F32), 4) * r
-        kit.store(scaled * kit.load(kit.pointer(WEIGHT), at << 2, lanes(F32), 4), y, at << 2, 4)
-    _quantise_row(kit, y, kit.chunk, numbers)
-    kit.finish()
+        yield at, scaled * kit.load(kit.pointer(WEIGHT), at << 2, lanes(F32), 4)
 
 
-def gate(module: object, name: str, _: Recipe) -> None:
-    """y = (g / (1 + e^-g))·u for the halves g and u of a row of X."""
+def bias(module: object, name: str, _: Recipe) -> None:
+    """A row += WEIGHT."""
     kit = Kernel(module, name)
-    numbers = kit.number(LENGTH)
-    x = kit.at(kit.pointer(X), (kit.chunk * numbers) << 3)
-    y = kit.at(kit.pointer(Y), (kit.chunk * numbers) << 2)
-    with kit.loop(0, numbers, LANES) as at:
-        g = kit.load(x, at << 2, lanes(F32), 4)
-        u = kit.load(x, (at + numbers) << 2, lanes(F32), 4)
-        minus = (g.bits(lanes(I32)) ^ 0x80000000).bits(lanes(F32))
-        kit.store((g / (exp(kit, minus) + 1.0)) * u, y, at << 2, 4)
-    _quantise_row(kit, y, kit.chunk, numbers)
+    row = kit.at(kit.pointer(X), (kit.chunk * kit.number(WIDE)) << 2)
+    with kit.loop(0, kit.number(LENGTH), LANES) as at:
+        here = kit.load(row, at << 2, lanes(F32), 4)
+        kit.store(here + kit.load(kit.pointer(WEIGHT), at << 2, lanes(F32), 4), row, at << 2, 4)
     kit.finish()
+
+
+def capped(kit: Kernel, x: Value, cap: Value) -> Value:
+    """cap·tanh(x / cap)."""
+    return tanh(kit, x / cap) * cap
+
+
+def cap(module: object, name: str, _: Recipe) -> None:
+    """A row of LENGTH numbers (a multiple of 16), each capped."""
+    kit = Kernel(module, name)
+    row = kit.at(kit.pointer(X), (kit.chunk * kit.number(WIDE)) << 2)
+    most = number_as_float(kit, CAP).splat()
+    with kit.loop(0, kit.number(LENGTH), LANES) as at:
+        kit.store(capped(kit, kit.load(row, at << 2, lanes(F32), 4), most), row, at << 2, 4)
+    kit.finish()
+
+
+def _silu(kit: Kernel, g: Value) -> Value:
+    minus = (g.bits(lanes(I32)) ^ 0x80000000).bits(lanes(F32))
+    return g / (exp(kit, minus) + 1.0)
+
+
+def _gelu(kit: Kernel, g: Value) -> Value:
+    cubic = kit.fma(g * g, kit.const(lanes(F32), GELU_CUBIC), kit.const(lanes(F32), 1.0))
+    return (g * 0.5) * (tanh(kit, (g * GELU_SLOPE) * cubic) + 1.0)
+
+
+def _gate(activation: Callable[[Kernel, Value], Value]) -> Callable[[object, str, Recipe], None]:
+    def gate(module: object, name: str, _: Recipe) -> None:
+        """y = activation(g)·u for the halves g and u of a row of X."""
+        kit = Kernel(module, name)
+        numbers = kit.number(LENGTH)
+        x = kit.at(kit.pointer(X), (kit.chunk * numbers) << 3)
+        y = kit.at(kit.pointer(Y), (kit.chunk * numbers) << 2)
+        with kit.loop(0, numbers, LANES) as at:
+            g = kit.load(x, at << 2, lanes(F32), 4)
+            u = kit.load(x, (at + numbers) << 2, lanes(F32), 4)
+            kit.store(activation(kit, g) * u, y, at << 2, 4)
+        _quantise_row(kit, y, kit.chunk, numbers)
+        kit.finish()
+
+    return gate
 
 
 def rotate(module: object, name: str, recipe: Recipe) -> None:
-    """Turns each pair (2i, 2i+1) of queries and keys by its angle, then files key and value in the token's page."""
+    """Turns each pair of queries and keys by its angle, then files key and value in the token's page."""
     kit = Kernel(module, name)
     head, half = recipe.head_dim, recipe.head_dim // 2
     row = kit.at(kit.pointer(QKV), (kit.chunk * kit.number(STRIDE)) << 2)
     position = kit.load(kit.pointer(POSITIONS), kit.chunk << 3, I64, 8)
     cosines, sines = (kit.at(kit.pointer(slot), (position * half) << 2) for slot in (COSINES, SINES))
-    queries, keys = kit.number(QUERY_HEADS), kit.number(KEY_HEADS)
+    with kit.loop(0, kit.number(QUERY_HEADS) + kit.number(KEY_HEADS)) as which:
+        begin = kit.at(row, (which * head) << 2)
+        (_turn_halves if recipe.halves else _turn_neighbours)(kit, recipe, begin, cosines, sines)
+    _file(kit, recipe, row, position)
+    kit.finish()
+
+
+def _turn_halves(kit: Kernel, recipe: Recipe, head: Value, cosines: Value, sines: Value) -> None:
+    """Pairs (i, i + half)."""
+    half = recipe.head_dim // 2
+    with kit.loop(0, half, LANES) as at:
+        c, s = (kit.load(table, at << 2, lanes(F32), 4) for table in (cosines, sines))
+        a, b = (kit.load(head, (at + skip) << 2, lanes(F32), 4) for skip in (0, half))
+        minus = (s.bits(lanes(I32)) ^ 0x80000000).bits(lanes(F32))
+        kit.store(kit.fma(a, c, b * minus), head, at << 2, 4)
+        kit.store(kit.fma(b, c, a * s), head, (at + half) << 2, 4)
+
+
+def _turn_neighbours(kit: Kernel, recipe: Recipe, head: Value, cosines: Value, sines: Value) -> None:
+    """Pairs (2i, 2i+1)."""
     twice = [i // 2 for i in range(LANES)]
     swapped = [i ^ 1 for i in range(LANES)]
     signs = kit.const(lanes(I32), 0)
     for i in range(0, LANES, 2):
         index = kit.const(I32, i)
         signs = Value(kit, kit.builder.insert_element(signs.raw, kit.const(I32, 0x80000000).raw, index.raw))
-    with kit.loop(0, queries + keys) as which, kit.loop(0, head, LANES) as at:
+    with kit.loop(0, recipe.head_dim, LANES) as at:
         c = kit.load(cosines, at << 1, lanes(F32, LANES // 2), 4).shuffle(twice)
         s = kit.load(sines, at << 1, lanes(F32, LANES // 2), 4).shuffle(twice)
-        place = (which * head + at) << 2
-        pairs = kit.load(row, place, lanes(F32), 4)
+        pairs = kit.load(head, at << 2, lanes(F32), 4)
         turned = pairs.shuffle(swapped) * (s.bits(lanes(I32)) ^ signs).bits(lanes(F32))
-        kit.store(kit.fma(pairs, c, turned), row, place, 4)
-    _file(kit, recipe, row, position)
-    kit.finish()
+        kit.store(kit.fma(pairs, c, turned), head, at << 2, 4)
 
 
 def _file(kit: Kernel, recipe: Recipe, row: Value, position: Value) -> None:
@@ -152,6 +236,11 @@ def page_address(kit: Kernel, token: Value, index: Value) -> Value:
 ROWWISE: Final[dict[str, Callable[[object, str, Recipe], None]]] = {
     "quantise": quantise,
     "norm": norm,
-    "gate": gate,
+    "post": post,
+    "head_norm": head_norm,
+    "bias": bias,
+    "cap": cap,
+    "silu": _gate(_silu),
+    "gelu": _gate(_gelu),
     "rotate": rotate,
 }

@@ -30,6 +30,10 @@ LOG_COEFFICIENTS: Final = tuple(  # ln(1+f) = f - f²/2 + f³·P(f); P's coeffic
         "0x1.5555540p-2",
     )
 )
+TANH_NEAR: Final = 0.625
+TANH_COEFFICIENTS: Final = tuple(  # tanh x = x + x³·P(x²) (Cephes tanhf), rounded to binary32
+    float.fromhex(c) for c in ("-0x1.75e1d4p-8", "0x1.52269cp-6", "-0x1.b83c5ap-5", "0x1.110726p-3", "-0x1.555532p-2")
+)
 SQRT_HALF_BITS: Final = 0x3F3504F3
 
 
@@ -47,6 +51,20 @@ def exp(kit: Kit, x: Value) -> Value:
         p = kit.fma(p, r, kit.const(x.kind, coefficient))
     scale = ((shifted.bits(wide) - MAGIC_BITS + 127) << 23).bits(x.kind)
     return low.choose(kit.const(x.kind, 0.0), p * scale)
+
+
+def tanh(kit: Kit, x: Value) -> Value:
+    """GRA-11."""
+    bits = x.bits(lanes(I32))
+    size = magnitude(x)
+    square = size * size
+    p = kit.const(x.kind, TANH_COEFFICIENTS[0])
+    for coefficient in TANH_COEFFICIENTS[1:]:
+        p = kit.fma(p, square, kit.const(x.kind, coefficient))
+    near = kit.fma(p * square, size, size)
+    far = kit.const(x.kind, 1.0) - kit.const(x.kind, 2.0) / (exp(kit, size + size) + 1.0)
+    found = size.compare("<", TANH_NEAR).choose(near, far)
+    return (found.bits(lanes(I32)) ^ (bits & 0x80000000)).bits(x.kind)
 
 
 def log1p_core(kit: Kit, f: Value, e: Value) -> Value:

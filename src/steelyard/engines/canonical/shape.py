@@ -1,7 +1,9 @@
-"""What a llama-architecture file says of its model, refused unless this engine computes exactly that."""
+"""What a file says of its model, refused unless this engine computes exactly that: llama, and its relatives."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final
 
 from steelyard.engines.canonical.formats import BLOCK, FORMATS
@@ -13,14 +15,65 @@ MAX_LAYERS: Final = 512
 MAX_VOCABULARY: Final = 2**20
 MAX_GROUP: Final = 16
 """Most query heads that share a key head: the attention kernel is written out for each."""
+MAX_HEAD: Final = 256
+BELOW_ONE: Final = 1.0 - 2.0**-24
 MAX_CONTEXT: Final = 8192
 """Most positions served, whatever the file allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What an architecture adds to llama's graph, or has otherwise."""
+
+    halves: bool = False
+    """Rotation pairs number i of a head with i + half of it, not 2i with 2i + 1."""
+    biases: bool = False
+    """Queries, keys and values have biases; elsewhere a file may have them."""
+    head_norms: bool = False
+    """Each head of queries and of keys is normed before it is turned."""
+    gemma: bool = False
+    """The embedding is scaled by the root of its width; the gate is GELU, not SiLU."""
+    post_norms: bool = False
+    """What attention and feed-forward add to the residual is normed."""
+    local: int = 0
+    """Of so many layers the last sees all positions, the others a window; 0: all see all."""
+    local_base: float = 0.0
+    """Rotation's base in layers with a window; 0: the file's."""
+    caps: bool = False
+    """Scores and logits are capped by a tanh."""
+    whole_width: int = 0
+    """With so many layers the score's scale is that of width / heads numbers, not of a head."""
+
+
+FAMILIES: Final[Mapping[str, Family]] = {
+    "llama": Family(),
+    "qwen2": Family(halves=True, biases=True),
+    "qwen3": Family(halves=True, head_norms=True),
+    "gemma": Family(halves=True, gemma=True),
+    "gemma2": Family(halves=True, gemma=True, post_norms=True, local=2, caps=True, whole_width=46),
+    "gemma3": Family(
+        halves=True, gemma=True, post_norms=True, head_norms=True, local=6, local_base=10000.0, whole_width=62
+    ),
+}
+"""Architectures, by the name that a file gives itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A table of cosines and sines."""
+
+    base: float
+    factor: float = 1.0
+    """Angles are divided by it (linear scaling)."""
+    factors: str = ""
+    """A tensor of further divisors, one for each pair of a head; none if empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Dimensions of the model."""
 
+    family: Family
     layers: int
     width: int
     """Numbers in a token's row (embedding length)."""
@@ -33,9 +86,30 @@ class Shape:
     context: int
     """Positions served: the file's own limit or `MAX_CONTEXT`."""
     epsilon: float
-    rope_base: float
+    turns: tuple[Turn, ...]
+    """Rotation in layers that see all positions and, if there are others, in those."""
     tied: bool
     """The embedding is also the output matrix."""
+    biased: bool
+    window: int = 0
+    """Positions that a layer with a window sees."""
+    score_cap: float = 0.0
+    logit_cap: float = 0.0
+
+    @property
+    def scale(self) -> float:
+        """What attention's dot products are multiplied by."""
+        whole = self.family.whole_width == self.layers
+        return 1.0 / sqrt(self.width // self.heads if whole else self.head_dim)
+
+    def local(self, layer: int) -> bool:
+        """Whether a layer sees a window only."""
+        every = self.family.local
+        return bool(every) and layer % every < every - 1
+
+    def turn(self, layer: int) -> int:
+        """Which of `turns` a layer takes."""
+        return int(self.local(layer) and len(self.turns) > 1)
 
     @property
     def key_width(self) -> int:
@@ -58,10 +132,20 @@ class Shape:
             f"{at}ffn_down.weight": (self.inner, self.width),
         }
 
-    def norms(self) -> list[str]:
-        """Names of the norms' weights, `width` numbers each."""
-        pairs = [(f"blk.{i}.attn_norm.weight", f"blk.{i}.ffn_norm.weight") for i in range(self.layers)]
-        return [name for pair in pairs for name in pair] + ["output_norm.weight"]
+    def vectors(self) -> dict[str, int]:
+        """Names of norms' weights, biases and divisors -> how many numbers, in the order in which they are packed."""
+        found = {turn.factors: self.head_dim // 2 for turn in self.turns if turn.factors}
+        for layer in range(self.layers):
+            at = f"blk.{layer}."
+            found[f"{at}attn_norm.weight"] = found[f"{at}ffn_norm.weight"] = self.width
+            if self.family.post_norms:
+                found[f"{at}post_attention_norm.weight"] = found[f"{at}post_ffw_norm.weight"] = self.width
+            if self.biased:
+                found[f"{at}attn_q.bias"] = self.query_width
+                found[f"{at}attn_k.bias"] = found[f"{at}attn_v.bias"] = self.key_width
+            if self.family.head_norms:
+                found[f"{at}attn_q_norm.weight"] = found[f"{at}attn_k_norm.weight"] = self.head_dim
+        return found | {"output_norm.weight": self.width}
 
     def outer(self) -> dict[str, tuple[int, int]]:
         """Embedding and, unless tied, output matrix."""
@@ -73,67 +157,96 @@ def read(head: Head) -> Shape:
     """Raises Refused: `model.architecture`, `model.dimension`, `model.rope-scaling`, `model.tensor-missing`,
     `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head` does."""
     architecture = head.text("general.architecture")
-    if architecture != "llama":
-        raise Refused("model.architecture", f"{architecture[:40]!r}, known: 'llama'")
-    scaling = head.fields.get("llama.rope.scaling.type", "none")
-    if scaling != "none" or "llama.expert_count" in head.fields:
-        raise Refused("model.rope-scaling", f"rope scaling {scaling!r:.40}, or experts: neither is computed here")
+    if architecture not in FAMILIES:
+        raise Refused("model.architecture", f"{architecture[:40]!r}, known: {', '.join(FAMILIES)}")
+    if head.fields.get(f"{architecture}.expert_count", 0):
+        raise Refused("model.architecture", f"experts in {architecture}: not computed here")
     tensors = {tensor.name: tensor for tensor in head.tensors}
     if len(tensors) != len(head.tensors):
         raise Malformed("model.tensor-unknown", f"{len(head.tensors)} tensors, {len(tensors)} names")
-    shape = _dimensions(head, tensors)
+    shape = Fields(head, architecture).shape(tensors)
     _check(shape, tensors)
     return shape
 
 
-def _dimensions(head: Head, tensors: dict[str, Tensor]) -> Shape:
-    def bounded(key: str, most: int, multiple: int = 1) -> int:
-        value = head.integer("llama." + key)
+@dataclass(frozen=True)
+class Fields:
+    """A file's fields of one architecture, bounded."""
+
+    head: Head
+    architecture: str
+
+    def whole(self, key: str, most: int, multiple: int = 1, default: int | None = None) -> int:
+        name = f"{self.architecture}.{key}"
+        value = self.head.integer(name) if default is None or name in self.head.fields else default
         if not 0 < value <= most or value % multiple:
             raise Refused("model.dimension", f"{key} is {value}, must be 1 to {most}, a multiple of {multiple}")
         return value
 
-    width = bounded("embedding_length", MAX_WIDTH, BLOCK)
-    heads = bounded("attention.head_count", 1024)
-    key_heads = bounded("attention.head_count_kv", heads) if "llama.attention.head_count_kv" in head.fields else heads
-    if width % heads or heads % key_heads or heads // key_heads > MAX_GROUP:
-        told = f"width {width}, heads {heads}, key heads {key_heads}: must divide, at most {MAX_GROUP} to a key head"
-        raise Refused("model.dimension", told)
-    head_dim = width // heads
-    rotated = head.fields.get("llama.rope.dimension_count", head_dim)
-    lengths = {head.fields.get(f"llama.attention.{k}_length", head_dim) for k in ("key", "value")}
-    if head_dim % BLOCK or head_dim > 256 or rotated != head_dim or lengths != {head_dim}:
-        told = (
-            f"head of {head_dim} (32 to 256, a multiple of 32), {rotated} turned, lengths {sorted(map(str, lengths))}"
+    def real(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        """The nearest binary32 number."""
+        value = self.head.fields.get(f"{self.architecture}.{key}", default)
+        if not isinstance(value, float) or not low < value <= high:
+            raise Refused("model.dimension", f"{key} is {value!r:.40}, must be above {low}, at most {high}")
+        rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+        return rounded
+
+    def shape(self, tensors: Mapping[str, Tensor]) -> Shape:
+        """The dimensions; that all tensors have them is not yet checked."""
+        family = FAMILIES[self.architecture]
+        width = self.whole("embedding_length", MAX_WIDTH, BLOCK)
+        heads, key_heads, head_dim = self._heads(width)
+        embedding = tensors.get("token_embd.weight")
+        if embedding is None or len(embedding.shape) != 2:
+            raise Refused("model.tensor-missing", "token_embd.weight")
+        vocabulary = embedding.shape[1]
+        if not 0 < vocabulary <= MAX_VOCABULARY:
+            raise Refused("model.dimension", f"vocabulary {vocabulary}, must be 1 to {MAX_VOCABULARY}")
+        return Shape(
+            family=family,
+            layers=self.whole("block_count", MAX_LAYERS),
+            width=width,
+            inner=self.whole("feed_forward_length", MAX_WIDTH * 4, BLOCK),
+            heads=heads,
+            key_heads=key_heads,
+            head_dim=head_dim,
+            vocabulary=vocabulary,
+            context=min(self.whole("context_length", 2**31), MAX_CONTEXT),
+            epsilon=self.real("attention.layer_norm_rms_epsilon", 0.0, 1.0),
+            turns=self._turns(family, "rope_freqs.weight" in tensors),
+            tied="output.weight" not in tensors,
+            biased=family.biases or "blk.0.attn_q.bias" in tensors,
+            window=self.whole("attention.sliding_window", 2**31, default=4096) if family.local else 0,
+            score_cap=self.real("attn_logit_softcapping", 0.0, 1e6, 50.0) if family.caps else 0.0,
+            logit_cap=self.real("final_logit_softcapping", 0.0, 1e6, 30.0) if family.caps else 0.0,
         )
-        raise Refused("model.dimension", told)
-    embedding = tensors.get("token_embd.weight")
-    if embedding is None or len(embedding.shape) != 2:
-        raise Refused("model.tensor-missing", "token_embd.weight")
-    vocabulary = embedding.shape[1]
-    if not 0 < vocabulary <= MAX_VOCABULARY:
-        raise Refused("model.dimension", f"vocabulary {vocabulary}, must be 1 to {MAX_VOCABULARY}")
-    return Shape(
-        layers=bounded("block_count", MAX_LAYERS),
-        width=width,
-        inner=bounded("feed_forward_length", MAX_WIDTH * 4, BLOCK),
-        heads=heads,
-        key_heads=key_heads,
-        head_dim=head_dim,
-        vocabulary=vocabulary,
-        context=min(bounded("context_length", 2**31), MAX_CONTEXT),
-        epsilon=_real(head, "llama.attention.layer_norm_rms_epsilon", 0.0, 1.0),
-        rope_base=_real(head, "llama.rope.freq_base", 1.0, 1e9, 10000.0),
-        tied="output.weight" not in tensors,
-    )
 
+    def _heads(self, width: int) -> tuple[int, int, int]:
+        """Query heads, key heads, numbers in a head."""
+        heads = self.whole("attention.head_count", 1024)
+        key_heads = self.whole("attention.head_count_kv", heads, default=heads)
+        if width % heads and f"{self.architecture}.attention.key_length" not in self.head.fields:
+            raise Refused("model.dimension", f"width {width}, heads {heads}: must divide")
+        if heads % key_heads or heads // key_heads > MAX_GROUP:
+            told = f"heads {heads}, key heads {key_heads}: must divide, at most {MAX_GROUP} to a key head"
+            raise Refused("model.dimension", told)
+        head_dim, values = (self.whole(f"attention.{k}_length", 2**16, 1, width // heads) for k in ("key", "value"))
+        turned = self.whole("rope.dimension_count", 2**16, default=head_dim)
+        if head_dim % BLOCK or head_dim > MAX_HEAD or {turned, values} != {head_dim}:
+            told = (
+                f"head of {head_dim} ({BLOCK} to {MAX_HEAD}, a multiple of {BLOCK}), {turned} turned, values {values}"
+            )
+            raise Refused("model.dimension", told)
+        return heads, key_heads, head_dim
 
-def _real(head: Head, key: str, low: float, high: float, default: float | None = None) -> float:
-    value = head.fields.get(key, default)
-    if not isinstance(value, float) or not low < value <= high:
-        raise Refused("model.dimension", f"{key} is {value!r:.40}, must be above {low}, at most {high}")
-    rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
-    return rounded
+    def _turns(self, family: Family, factors: bool) -> tuple[Turn, ...]:
+        kind = self.head.fields.get(f"{self.architecture}.rope.scaling.type", "none")
+        if kind not in ("none", "linear"):
+            raise Refused("model.rope-scaling", f"{kind!r:.40}, computed: none, linear, and divisors in the file")
+        factor = self.real("rope.scaling.factor", BELOW_ONE, 1e6, 1.0) if kind == "linear" else 1.0
+        base = self.real("rope.freq_base", 1.0, 1e9, 10000.0)
+        far = Turn(base, factor, "rope_freqs.weight" if factors else "")
+        return (far, Turn(family.local_base)) if family.local_base else (far,)
 
 
 def _check(shape: Shape, tensors: dict[str, Tensor]) -> None:
@@ -141,8 +254,8 @@ def _check(shape: Shape, tensors: dict[str, Tensor]) -> None:
     expected: dict[str, tuple[int, ...]] = dict(shape.outer())
     for layer in range(shape.layers):
         expected |= shape.matrices(layer)
-    norms = set(shape.norms())
-    expected |= dict.fromkeys(norms, (shape.width,))
+    vectors = shape.vectors()
+    expected |= {name: (size,) for name, size in vectors.items()}
     missing = sorted(expected.keys() - tensors.keys())
     if missing:
         raise Refused("model.tensor-missing", f"{len(missing)} of {len(expected)}, first {missing[0]}")
@@ -154,6 +267,6 @@ def _check(shape: Shape, tensors: dict[str, Tensor]) -> None:
         if tensor.shape != size:
             raise Refused("model.tensor-shape", f"{name} is {tensor.shape}, must be {size}")
         kind = KINDS[tensor.kind][0] if tensor.kind in KINDS else str(tensor.kind)
-        allowed = ("f32",) if name in norms else tuple(FORMATS)
+        allowed = ("f32",) if name in vectors else tuple(FORMATS)
         if kind not in allowed:
             raise Refused("model.tensor-type", f"{name} is {kind}, computed: {', '.join(allowed)}")

@@ -16,7 +16,6 @@ from steelyard.engines.canonical import fields, sequence
 from steelyard.engines.canonical.lowering import LOGITS, STATE, Call
 from steelyard.engines.canonical.model import Feed, Model
 from steelyard.engines.canonical.program import address, aligned
-from steelyard.engines.canonical.rope import COSINES, SINES
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.graph import Node
@@ -173,11 +172,10 @@ class Trace:
             if isinstance(position, int) and position == self._at:
                 return evaluate.canonical(self.value(position, source)[index])
             return evaluate.canonical(self._history(source)[position, index])
-        shape = self.model.file.shape
-        if source in (COSINES, SINES):
-            table: Array = self.model.file.packed.parts[source].view(np.float32)
-            return table[: shape.context * shape.head_dim // 2][index]
         name, _, part = source.partition("#")
+        if name not in self._tensors:
+            table: Array = self.model.file.packed.parts[name].view(np.float32)
+            return table[index]
         tensor = self._tensors[name]
         kind, _, size = KINDS[tensor.kind]
         return evaluate.canonical(fields.read(self.model.file.data, tensor.at, kind, size, part, index))
@@ -186,12 +184,11 @@ class Trace:
         """Keys or values of a layer at every position, out of the pages."""
         if source not in self._past:
             page, shape = self.model.recipe.page, self.model.file.shape
-            layer, _, which = source.removeprefix("blk.").partition(".")
-            assert which in ("k.turned", "v"), source
+            layer, values = self.model.file.lowered.cached[source]
             part = page * shape.key_width
-            begin = int(layer) * 2 * part + (part if which == "v" else 0)
+            begin = (2 * layer + values) * part
             raw = np.stack([place.view(np.float32)[begin : begin + part] for place in self._pages])
-            if which == "v":
+            if values:
                 rows = raw.reshape(-1, shape.key_heads, page, shape.head_dim).transpose(0, 2, 1, 3)
             else:
                 rows = raw.reshape(-1, shape.key_heads, shape.head_dim, page).transpose(0, 3, 1, 2)
