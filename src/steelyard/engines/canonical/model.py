@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -111,8 +111,11 @@ def embed(data: Bytes, tensor: gguf_head.Tensor, ids: NDArray[np.int64]) -> Floa
 
 def load(file: File, threads: int, recipe: Recipe | None = None, tokens: int = TOKENS, grain: int = 0) -> Model:
     """A model with the fastest kernels for this CPU, or with those of `recipe`."""
-    made = recipe or native.recipe_here(file.shape.head_dim, file.shape.heads // file.shape.key_heads)
-    return Model(file, made, native.load(made), threads, tokens, grain)
+    if recipe is None:
+        kinds = {KINDS[tensor.kind][0] for tensor in file.head.tensors}
+        here = native.recipe_here(file.shape.head_dim, file.shape.heads // file.shape.key_heads)
+        recipe = replace(here, kinds=tuple(sorted(kinds)))
+    return Model(file, recipe, native.load(recipe), threads, tokens, grain)
 
 
 __all__ = ["TOKENS", "Feed", "File", "Model", "address", "embed", "load", "open_file"]
