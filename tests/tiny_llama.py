@@ -1,6 +1,7 @@
 """A small llama-architecture GGUF of random weights, written by gguf-py: for tests of the canonical engine."""
 
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 
 import gguf
@@ -19,16 +20,20 @@ KINDS = {
     "q4_k": gguf.GGMLQuantizationType.Q4_K,
     "q6_k": gguf.GGMLQuantizationType.Q6_K,
 }
-SCALES = {"q2_k": (80, 82), "q4_k": (0, 2), "q6_k": (208,)}
-"""Where the binary16 scales lie in a super-block."""
+SCALES = {
+    "q2_k": {80: 1 / 30, 82: 1 / 30},
+    "q4_k": {0: 1 / 300, 2: 7.5 / 300},
+    "q6_k": {208: 1 / 1400},
+}
+"""Where the binary16 scales lie in a super-block, and what makes weights about 1 of any bytes elsewhere."""
 
 
 def random_blocks(chance: np.random.Generator, kind: str, rows: int, columns: int, size: float) -> np.ndarray:
-    """Super-blocks of any bytes, scaled to about `size`: gguf-py reads them, but cannot make them."""
+    """Super-blocks of any bytes with weights of about `size`: gguf-py reads such types, but cannot write them."""
     elements, count = gguf.GGML_QUANT_SIZES[KINDS[kind]]
     raw = chance.integers(0, 256, (rows, columns // elements, count), np.uint8)
-    for at in SCALES[kind]:  # 1/500 and 1/2000: what makes the greatest weight about 2
-        d = chance.uniform(0.5, 1.5, raw.shape[:2]) * size / (2000 if kind == "q6_k" else 500)
+    for at, unit in SCALES[kind].items():
+        d = chance.uniform(0.5, 1.5, raw.shape[:2]) * size * unit
         raw[..., at : at + 2] = d.astype("<f2")[..., None].view(np.uint8)
     return raw.reshape(rows, -1)
 
@@ -44,8 +49,10 @@ class Tiny:
     key_heads: int = 1
     vocabulary: int = 100
     context: int = 300
-    kind: str = "q4_1"
+    kind: str | tuple[str, ...] = "q4_1"
+    """Of the layers' matrices; several take turns."""
     outer: str = "q8_0"
+    norms: str = "f32"
     seed: int = 1
     architecture: str = "llama"
     leave_out: str = ""
@@ -53,6 +60,17 @@ class Tiny:
 
     def but(self, **changes: object) -> "Tiny":
         return replace(self, **changes)  # type: ignore[arg-type]  # a test's own keywords
+
+
+MIXED = Tiny(
+    width=256,
+    heads=8,
+    key_heads=2,
+    inner=512,
+    kind=("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q6_k", "f32", "f16", "bf16"),
+    outer="q6_k",
+)
+"""Every type that is computed, in rows that are multiples of 256."""
 
 
 def write(path: Path, tiny: Tiny) -> Path:
@@ -81,23 +99,25 @@ def write(path: Path, tiny: Tiny) -> Path:
         writer.add_tensor(name, raw, raw_dtype=KINDS[kind])
 
     def norm(name: str) -> None:
-        writer.add_tensor(name, (1 + chance.standard_normal(tiny.width) * 0.1).astype(np.float32))
+        numbers = (1 + chance.standard_normal(tiny.width) * 0.1).astype(np.float32)
+        writer.add_tensor(name, gguf.quants.quantize(numbers, KINDS[tiny.norms]), raw_dtype=KINDS[tiny.norms])
 
     matrix("token_embd.weight", tiny.width, tiny.vocabulary, tiny.outer, 1.0)
     if tiny.untied:
         matrix("output.weight", tiny.width, tiny.vocabulary, tiny.outer)
     keys = tiny.width // tiny.heads * tiny.key_heads
+    kinds = cycle((tiny.kind,) if isinstance(tiny.kind, str) else tiny.kind)
     for layer in range(tiny.layers):
         at = f"blk.{layer}."
         norm(f"{at}attn_norm.weight")
         norm(f"{at}ffn_norm.weight")
-        matrix(f"{at}attn_q.weight", tiny.width, tiny.width, tiny.kind)
-        matrix(f"{at}attn_k.weight", tiny.width, keys, tiny.kind)
-        matrix(f"{at}attn_v.weight", tiny.width, keys, tiny.kind)
-        matrix(f"{at}attn_output.weight", tiny.width, tiny.width, tiny.kind)
-        matrix(f"{at}ffn_gate.weight", tiny.width, tiny.inner, tiny.kind)
-        matrix(f"{at}ffn_up.weight", tiny.width, tiny.inner, tiny.kind)
-        matrix(f"{at}ffn_down.weight", tiny.inner, tiny.width, tiny.kind)
+        matrix(f"{at}attn_q.weight", tiny.width, tiny.width, next(kinds))
+        matrix(f"{at}attn_k.weight", tiny.width, keys, next(kinds))
+        matrix(f"{at}attn_v.weight", tiny.width, keys, next(kinds))
+        matrix(f"{at}attn_output.weight", tiny.width, tiny.width, next(kinds))
+        matrix(f"{at}ffn_gate.weight", tiny.width, tiny.inner, next(kinds))
+        matrix(f"{at}ffn_up.weight", tiny.width, tiny.inner, next(kinds))
+        matrix(f"{at}ffn_down.weight", tiny.inner, tiny.width, next(kinds))
     norm("output_norm.weight")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

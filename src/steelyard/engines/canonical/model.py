@@ -150,7 +150,8 @@ def load(file: File, threads: int, recipe: Recipe | None = None, tokens: int = T
     shape = file.shape
     if recipe is None:
         here = native.recipe_here(shape.head_dim, shape.heads // shape.key_heads)
-        recipe = replace(here, halves=shape.family.halves, capped=bool(shape.score_cap))
+        kinds = tuple(sorted({KINDS[tensor.kind][0] for tensor in file.head.tensors}))
+        recipe = replace(here, halves=shape.family.halves, capped=bool(shape.score_cap), kinds=kinds)
     return Model(file, recipe, native.load(recipe), threads, tokens, grain)
 
 

@@ -19,7 +19,6 @@ from llvmlite import ir
 
 from steelyard.engines.canonical import cached
 from steelyard.engines.canonical.attention import attention
-from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.interpreter import interpreter
 from steelyard.engines.canonical.matmul import matrix
 from steelyard.engines.canonical.picking import pick, weigh
@@ -42,9 +41,9 @@ class Native:
         """run(state, scratch, helper), addresses as numbers; the GIL is released meanwhile."""
 
 
-def names() -> tuple[str, ...]:
+def names(recipe: Recipe) -> tuple[str, ...]:
     """All functions of a build."""
-    return (RUN, "attention", "pick", "weigh", *ROWWISE, *FORMATS)
+    return (RUN, "attention", "pick", "weigh", *ROWWISE, *recipe.kinds)
 
 
 def build(recipe: Recipe, cpu: str, features: str) -> bytes:
@@ -58,7 +57,7 @@ def build(recipe: Recipe, cpu: str, features: str) -> bytes:
     weigh(module, "weigh", recipe)
     for name, write in ROWWISE.items():
         write(module, name, recipe)
-    for kind in FORMATS:
+    for kind in recipe.kinds:
         matrix(module, kind, kind, recipe)
     target = _target(cpu, features)
     parsed = llvm.parse_assembly(str(module))
@@ -106,7 +105,7 @@ def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None =
     if code is None:
         code = build(recipe, cpu, features)
         cached.keep(place, hashlib.sha256(code).digest(), code)
-    return Native(code, names(), target)
+    return Native(code, names(recipe), target)
 
 
 def _place(recipe: Recipe, cpu: str, features: str, cache: Path | None) -> Path:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from steelyard.engines.canonical.formats import FORMATS
+
 TILE: Final = 8
 """Tokens that share one pass over the weights; also the layout of quantised activations."""
 
@@ -29,5 +31,7 @@ class Recipe:
     """Token tile widths that the matrix kernels have, ascending, none above `TILE`, the last one `TILE`."""
     page: int = 128
     """Positions in a page of the key-value cache, a multiple of 16."""
+    kinds: tuple[str, ...] = tuple(FORMATS)
+    """Tensor types that get kernels: a model's own suffice."""
     reassociated: bool = False
     """Tests only: adds a row's blocks in two interleaved chains, which is NOT the canonical order."""

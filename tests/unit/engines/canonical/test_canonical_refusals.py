@@ -30,7 +30,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("tiny", "rule"),
     [
         (Tiny(architecture="mamba"), "model.architecture"),
-        (Tiny(kind="f16"), "model.tensor-type"),
+        (Tiny(kind="q2_k", width=256, inner=256), "model.tensor-type"),
+        (Tiny(norms="f16"), "model.tensor-type"),
+        (Tiny(norms="q8_0"), "model.tensor-type"),
         (Tiny(leave_out="blk.1.ffn_up.weight"), "model.tensor-missing"),
         (Tiny(leave_out="token_embd.weight"), "model.tensor-missing"),
         (Tiny(heads=3, width=96 * 3, key_heads=2), "model.dimension"),

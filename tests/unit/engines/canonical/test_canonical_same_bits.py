@@ -21,13 +21,13 @@ JOBS = [
     Job(tuple(random.Random(n).choices(range(100), k=3 + 7 * n)), 3 + 7 * n, 12, SHARP, SHARP, 0, 1000 + n)
     for n in range(5)
 ]
-HERE = native.recipe_here(32, 2)
+HERE = native.recipe_here(32, 4)
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tiny = tiny_llama.Tiny(width=128, heads=4, key_heads=2, inner=160, vocabulary=100)
-    return tiny_llama.write(tmp_path_factory.mktemp("model") / "tiny.gguf", tiny)
+    """Every type of tensor, so that neighbours in a product differ."""
+    return tiny_llama.write(tmp_path_factory.mktemp("model") / "tiny.gguf", tiny_llama.MIXED)
 
 
 @pytest.fixture(scope="module")
