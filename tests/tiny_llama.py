@@ -57,6 +57,13 @@ class Tiny:
     architecture: str = "llama"
     leave_out: str = ""
     untied: bool = False
+    head: int = 0
+    """Numbers in a head; 0: width / heads."""
+    biases: bool = False
+    divisors: tuple[float, ...] = ()
+    scaling: float = 0.0
+    vocabulary_kind: str = ""
+    """`none` for llama.cpp, which will not load a file that says nothing of its vocabulary."""
 
     def but(self, **changes: object) -> "Tiny":
         return replace(self, **changes)  # type: ignore[arg-type]  # a test's own keywords
@@ -73,10 +80,43 @@ MIXED = Tiny(
 """Every type that is computed, in rows that are multiples of 256."""
 
 
+FAMILIES = {
+    "llama": Tiny(width=128, heads=4, key_heads=2, biases=True, scaling=4.0),
+    "llama 3": Tiny(width=128, heads=4, key_heads=2, divisors=tuple(1 + i / 2 for i in range(16))),
+    "qwen2": Tiny(architecture="qwen2", width=128, heads=4, key_heads=2, biases=True, untied=True),
+    "qwen3": Tiny(architecture="qwen3", width=96, heads=4, key_heads=2, head=64),
+    "gemma": Tiny(architecture="gemma", width=96, heads=3, key_heads=1, head=64),
+    "gemma2": Tiny(architecture="gemma2", layers=3, width=96, heads=4, key_heads=2, head=32),
+    "gemma3": Tiny(architecture="gemma3", layers=7, width=96, heads=4, key_heads=2, head=32, scaling=8.0),
+}
+"""One of each family of graphs."""
+WINDOW = 20
+"""Positions that a layer with a window sees, in families that have such layers."""
+
+
+def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
+    """Fields that only some families have."""
+    if tiny.head:
+        writer.add_key_length(tiny.head)
+        writer.add_value_length(tiny.head)
+    if tiny.architecture in ("gemma2", "gemma3"):
+        writer.add_sliding_window(WINDOW)
+    if tiny.architecture == "gemma2":
+        writer.add_attn_logit_softcapping(3.0)
+        writer.add_final_logit_softcapping(5.0)
+    if tiny.scaling:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(tiny.scaling)
+    if tiny.vocabulary_kind:
+        writer.add_tokenizer_model(tiny.vocabulary_kind)
+        writer.add_vocab_size(tiny.vocabulary)
+
+
 def write(path: Path, tiny: Tiny) -> Path:
     """Writes the file, returns its path."""
     chance = np.random.default_rng(tiny.seed)
     writer = gguf.GGUFWriter(path, tiny.architecture)
+    _dimensions(writer, tiny)
     writer.add_block_count(tiny.layers)
     writer.add_context_length(tiny.context)
     writer.add_embedding_length(tiny.width)
@@ -98,23 +138,34 @@ def write(path: Path, tiny: Tiny) -> Path:
             raw = gguf.quants.quantize(numbers, KINDS[kind])
         writer.add_tensor(name, raw, raw_dtype=KINDS[kind])
 
-    def norm(name: str) -> None:
-        numbers = (1 + chance.standard_normal(tiny.width) * 0.1).astype(np.float32)
+    def norm(name: str, size: int = tiny.width, base: float = 1.0) -> None:
+        numbers = (base + chance.standard_normal(size) * 0.1).astype(np.float32)
         writer.add_tensor(name, gguf.quants.quantize(numbers, KINDS[tiny.norms]), raw_dtype=KINDS[tiny.norms])
 
     matrix("token_embd.weight", tiny.width, tiny.vocabulary, tiny.outer, 1.0)
     if tiny.untied:
         matrix("output.weight", tiny.width, tiny.vocabulary, tiny.outer)
-    keys = tiny.width // tiny.heads * tiny.key_heads
+    head = tiny.head or tiny.width // tiny.heads
+    queries, keys = head * tiny.heads, head * tiny.key_heads
+    if tiny.divisors:
+        writer.add_tensor("rope_freqs.weight", np.array(tiny.divisors, np.float32))
     kinds = cycle((tiny.kind,) if isinstance(tiny.kind, str) else tiny.kind)
     for layer in range(tiny.layers):
         at = f"blk.{layer}."
         norm(f"{at}attn_norm.weight")
         norm(f"{at}ffn_norm.weight")
-        matrix(f"{at}attn_q.weight", tiny.width, tiny.width, next(kinds))
+        if tiny.architecture in ("gemma2", "gemma3"):
+            norm(f"{at}post_attention_norm.weight")
+            norm(f"{at}post_ffw_norm.weight")
+        if tiny.architecture in ("qwen3", "gemma3"):
+            norm(f"{at}attn_q_norm.weight", head)
+            norm(f"{at}attn_k_norm.weight", head)
+        for which, size in zip("qkv", (queries, keys, keys), strict=True) if tiny.biases else ():
+            norm(f"{at}attn_{which}.bias", size, 0.0)
+        matrix(f"{at}attn_q.weight", tiny.width, queries, next(kinds))
         matrix(f"{at}attn_k.weight", tiny.width, keys, next(kinds))
         matrix(f"{at}attn_v.weight", tiny.width, keys, next(kinds))
-        matrix(f"{at}attn_output.weight", tiny.width, tiny.width, next(kinds))
+        matrix(f"{at}attn_output.weight", queries, tiny.width, next(kinds))
         matrix(f"{at}ffn_gate.weight", tiny.width, tiny.inner, next(kinds))
         matrix(f"{at}ffn_up.weight", tiny.width, tiny.inner, next(kinds))
         matrix(f"{at}ffn_down.weight", tiny.inner, tiny.width, next(kinds))

@@ -114,7 +114,8 @@ class Model:
                 alone[:, ARGS + matmul.RESIDUAL] = 0
                 self.pool.run(alone)
                 see(call, row)
-                row += before
+                with np.errstate(all="ignore"):
+                    row += before
             else:
                 self.pool.run(code[begin:end])
                 see(call, row)
@@ -125,9 +126,10 @@ class Model:
         count, wanted = len(feed.ids), len(feed.wanted)
         assert 0 < count <= self.tokens
         m = self._memory
-        m.x[:count] = embed(self.file.data, self._embedding, np.array(feed.ids, np.int64))
-        if self.file.shape.family.gemma:
-            m.x[:count] *= np.float32(sqrt(self.file.shape.width))
+        with np.errstate(all="ignore"):  # numbers of a hostile file may be infinite
+            m.x[:count] = embed(self.file.data, self._embedding, np.array(feed.ids, np.int64))
+            if self.file.shape.family.gemma:
+                m.x[:count] *= np.float32(sqrt(self.file.shape.width))
         m.positions[:count] = feed.positions
         m.tables[:count] = feed.tables
         m.wanted[:wanted] = feed.wanted

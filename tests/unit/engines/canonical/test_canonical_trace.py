@@ -24,13 +24,17 @@ IDS = [int(unit) for unit in np.random.default_rng(3).integers(0, 100, 140)]  # 
 PLACES = (0, 5, 127, 128, 139)
 
 
-@pytest.fixture(scope="module", params=sorted(FORMATS))
+@pytest.fixture(scope="module", params=[*sorted(FORMATS), *tiny_llama.FAMILIES])
 def trace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trace]:
+    """A run of each format and of each family of graphs."""
     folder = tmp_path_factory.mktemp("model")
-    kind: str = request.param
-    wide = TINY.but(width=256, heads=8, key_heads=4, inner=512) if FORMATS[kind].span == 256 else TINY
-    path = tiny_llama.write(folder / "tiny.gguf", wide.but(kind=kind, outer=kind, untied=kind == "q8_0"))
-    model = models.load(models.open_file(path, folder), 2, tokens=16)
+    name: str = request.param
+    if name in FORMATS:
+        wide = TINY.but(width=256, heads=8, key_heads=4, inner=512) if FORMATS[name].span == 256 else TINY
+        tiny = wide.but(kind=name, outer=name, untied=name == "q8_0")
+    else:
+        tiny = tiny_llama.FAMILIES[name]
+    model = models.load(models.open_file(tiny_llama.write(folder / "tiny.gguf", tiny), folder), 2, tokens=16)
     yield Trace(model, IDS)
     model.close()
 
@@ -47,7 +51,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trace]:
 def test_what_kernels_leave_in_memory_is_what_the_graph_says(trace: Trace, position: int) -> None:
     trace.value(position, "logits")
     left = dict(trace._known)
-    assert len(left) == 2 + 13 * TINY.layers
+    assert len(left) >= 2 + 13 * trace.model.file.shape.layers
     for name, found in left.items():
         expected = evaluate.value(trace.graph.by_name[name], position, trace)
         assert found.tobytes() == expected.tobytes(), name
@@ -72,7 +76,7 @@ def test_every_load_of_the_graph_lies_inside_its_source(trace: Trace) -> None:
 
 
 def test_partial_sums_lead_to_the_element(trace: Trace) -> None:
-    for name, element in (("blk.1.ffn_down", 77), ("blk.0.attn.mixed", 33), ("blk.1.attn_norm.squares", 0)):
+    for name, element in (("blk.1.ffn_down", 50), ("blk.0.attn.mixed", 33), ("blk.1.attn_norm.squares", 0)):
         node = trace.graph.by_name[name]
         turns = node.turns(139)
         sums = [trace.partial(139, name, element, steps) for steps in range(turns + 1)]
