@@ -184,6 +184,19 @@ def test_a_price_cap_and_a_budget_are_told_with_the_numbers(tmp_path: Path) -> N
     play(tmp_path, story, keys=keys)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_cap_binds_all_answers_to_a_request_and_none_is_bought_over_it(stream: bool, tmp_path: Path) -> None:
+    async def story(bazaar: Bazaar) -> None:
+        status, answer, headers = await post(bazaar, CHAT | {"n": 4, "stream": stream})
+        assert (status, answer["error"]["code"]) == (402, "price_cap_exceeded")
+        assert "x-should-retry" not in headers
+        assert not any(seller.seen for seller in bazaar.sellers)
+        status, _, _ = await post(bazaar, CHAT)
+        assert status == 200
+
+    play(tmp_path, story, keys=(ApiKey(API_KEY, "a", price_cap=60),))
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
