@@ -283,6 +283,23 @@ def test_who_failed_is_not_asked_first_again(tmp_path: Path) -> None:
     play(tmp_path, story, bad, good)
 
 
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_crowd_that_cannot_be_paid_does_not_keep_a_buyer_from_who_can(tmp_path: Path, share: int) -> None:
+    crowd, good = [honest(number, price=500_000) for number in range(2, 11)], honest(1)
+
+    async def story(bazaar: Bazaar) -> None:
+        bazaar.ledger.shares = {seller.key.address: share for seller in crowd}
+        await bazaar.gateway.desk.book.refresh()
+        assert (await post(bazaar, ONE_FIRST))[0] == 200
+        assert [len(seller.seen) for seller in (*crowd, good)] == [0] * 9 + [1]
+        bazaar.ledger.shares[good.key.address] = share
+        await bazaar.gateway.desk.book.refresh()
+        status, answer, _ = await post(bazaar, ONE_FIRST)
+        assert (status, answer["error"]["code"]) == (402, "insufficient_escrow")
+
+    play(tmp_path, story, *crowd, good)
+
+
 def test_a_refusal_that_is_about_the_request_is_told_as_it_is(tmp_path: Path) -> None:
     class Short(Seller):
         def refuse(self, order: Order) -> None:
