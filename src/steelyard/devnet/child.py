@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from steelyard.protocol.errors import SteelyardError
+from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.keys import Key
 from steelyard.protocol.records import Level
 
@@ -114,7 +114,7 @@ def main() -> None:
     try:
         ROLES[role](told)
     except SteelyardError as error:  # the market quotes the end of this log: one line of it, as the command line has it
-        sys.exit(f"{type(error).__name__.lower()} {error}")
+        sys.exit(f"{'refused' if isinstance(error, Refused) else 'unavailable'} {error}")
 
 
 if __name__ == "__main__":
