@@ -271,6 +271,26 @@ def test_a_provider_of_other_bits_is_found_out_when_it_goes_on(tmp_path: Path) -
     play(tmp_path, story, bad, liar)
 
 
+def test_who_began_an_answer_that_another_contradicts_cools_down_as_long(tmp_path: Path) -> None:
+    class CutAtOnce(Cut):
+        after = 1
+
+    class Contradicts(Seller):
+        async def frames(self, order: Order, prompt: Sequence[int]) -> AsyncIterator[Frame]:
+            first = expected(prompt_of(CHAT), 1)[0]
+            yield Frame(units=[(first + 1) % 26])
+
+    begins, goes_on = other(CutAtOnce), Contradicts(honest(3).key, Alphabet(), price=200_000)
+
+    async def story(bazaar: Bazaar) -> None:
+        await stream(bazaar, ONE_FIRST)
+        assert faults(bazaar) == ["peer.cut", "provider.differs"]
+        first, second = sorted(health.bad_until for health in bazaar.gateway.desk.faults.health.values())
+        assert second - first < 60
+
+    play(tmp_path, story, begins, goes_on)
+
+
 def test_who_failed_is_not_asked_first_again(tmp_path: Path) -> None:
     bad, good = other(Garbage), honest(1)
 

@@ -136,6 +136,8 @@ class Answering:
             else:
                 self.failures.append((listed, error))
                 await desk.fail(placed, error)
+                if error.rule == "provider.differs" and self.begun is not None:
+                    desk.faults.note(self.begun, error)  # one of the two lies, and we cannot say which
         finally:
             if bought is None:
                 desk.till.give_back(seat)

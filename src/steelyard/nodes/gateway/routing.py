@@ -109,7 +109,7 @@ def _excluded(listed: Listed, need: Need, now: float) -> str | None:
         (prefer.only is not None and not names & _lower(prefer.only), "not in provider.only"),
         (bool(names & _lower(prefer.ignore)), "in provider.ignore"),
         (prefer.quantizations is not None and listed.quantization not in prefer.quantizations, "of other quantization"),
-        (listed.bond < need.min_bond, f"with a free bond under {need.min_bond}"),
+        (listed.bond < need.min_bond, f"with a free bond under {need.min_bond} micro-tokens"),
         (_over_cap(offer, prefer), OVER_CAP),
         (need.prompt_units + need.answer_units > offer.context_length, CONTEXT),
         (need.answer_units > offer.max_units, ANSWER),
