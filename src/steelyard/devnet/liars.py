@@ -74,19 +74,21 @@ class CutStream(Provider):
 
 
 class InflatedCount(Provider):
-    """Signs for every unit that was ordered, delivers half of them, and would be paid for all."""
+    """Signs for a whole answer, delivers the first part of it, and would be paid for all."""
 
     async def take(self, request: OrderRequest) -> AsyncIterator[Frame]:
-        """The receipt after the first half."""
+        """The first units and the receipt."""
         return self._half(await super().take(request), max(1, request.order.record["max_units"] // 2))  # type: ignore[operator]  # an integer by its record
 
     async def _half(self, frames: AsyncIterator[Frame], most: int) -> AsyncIterator[Frame]:
+        made: list[int] = []
         sent = 0
         async for frame in frames:
-            kept = frame.units[: most - sent]
-            sent += len(kept)
-            if kept or frame.receipt is not None:
-                yield msgspec.structs.replace(frame, units=kept)
+            made += frame.units
+            ready = made[sent:-1][: most - sent]  # never the last unit: an answer may end before `most`
+            sent += len(ready)
+            if ready or frame.receipt is not None:
+                yield msgspec.structs.replace(frame, units=ready)
 
 
 class TwoReceipts(Provider):
