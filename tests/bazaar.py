@@ -81,6 +81,8 @@ class Notebook:
     pool: list[Auditor] = field(default_factory=list)
     channels: dict[bytes, Channel] = field(default_factory=dict)
     share: int = 10_000_000
+    shares: dict[Address, int] = field(default_factory=dict)
+    """Where a provider has another allocation than `share`."""
     bond: int = 1_000_000
     broken: bool = False
 
@@ -100,7 +102,7 @@ class Notebook:
         return self.channels.get(id)
 
     def allocation(self, channel: bytes, provider: Address) -> MicroToken:
-        return MicroToken(self.share)
+        return MicroToken(self.shares.get(provider, self.share))
 
     def models(self) -> Sequence[Model]:
         return self.known

@@ -24,6 +24,9 @@ def demo(
     _require_parts()
     from steelyard.devnet.demo import run
 
+    if json is not None:
+        json.open("a").close()  # fails now rather than after the story
+
     sys.exit(0 if run(model=model, json_file=json) else 1)
 
 

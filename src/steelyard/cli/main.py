@@ -4,13 +4,14 @@ Every command is a line here and a function elsewhere, imported when it is calle
 the slow modules (a test in tests/repo looks).
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App
 
-from steelyard.protocol.errors import Refused, SteelyardError
+from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 
 HELP = """An open market for AI work in which nobody has to be trusted.
 
@@ -64,8 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `steelyard offers | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(REFUSED)
+    except OSError as error:  # a disk that is full, a folder that is not ours: named like everything else
+        if debug:
+            raise
+        print(said(_system(error)), file=sys.stderr)
+        sys.exit(REFUSED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _system(error: OSError) -> Unavailable:
+    name = errno.errorcode.get(error.errno or 0, type(error).__name__).lower()
+    where = f": {error.filename}" if error.filename is not None else ""
+    return Unavailable(f"system.{name}", f"{error.strerror or error}{where}")
 
 
 def said(error: SteelyardError) -> str:

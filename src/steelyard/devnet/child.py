@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.keys import Key
 from steelyard.protocol.records import Level
 
@@ -105,12 +106,15 @@ ROLES = {"provider": provider, "auditor": auditor, "gateway": gateway}
 
 
 def main() -> None:
-    """Runs the node until it is told to end."""
+    """Runs the node until it is told to end. Exit code 1, and a line on stderr, if it refuses to begin."""
     role, file = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     told = json.loads(Path(file).read_text())
     Path(told["data"]).mkdir(parents=True, exist_ok=True)
-    ROLES[role](told)
+    try:
+        ROLES[role](told)
+    except SteelyardError as error:  # the market quotes the end of this log: one line of it, as the command line has it
+        sys.exit(f"{'refused' if isinstance(error, Refused) else 'unavailable'} {error}")
 
 
 if __name__ == "__main__":

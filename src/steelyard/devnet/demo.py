@@ -66,7 +66,7 @@ def _tell(story: Story, console: Console) -> None:
 def _receipt(bought: Bought, console: Console) -> None:
     findings: list[Finding] = check(json.dumps(bought.document).encode())
     good = sum(finding.status is Status.OK for finding in findings)
-    console.print(f"\n   Its receipt, checked offline: {good} of {len(findings)} checks hold, the rest need the chain")
+    console.print(f"\n   Its receipt, checked offline: {good} of {len(findings)} hold; the rest need chain or model")
     for finding in findings:
         line = f"   {MARKS[finding.status]} {finding.check:<17} [dim]{short(finding.sentence)}[/]"
         console.print(line, no_wrap=True, overflow="ellipsis")
@@ -75,8 +75,10 @@ def _receipt(bought: Bought, console: Console) -> None:
 def _verdict(story: Story, bought: Bought, console: Console) -> None:
     with console.status("waiting for the honest answer's audit"):
         verdict = story.verdict(bought)
-    said = "no verdict yet" if verdict is None else f"{verdict['outcome']}: {verdict.get('detail', '')}"
-    console.print(f"   [green]✓[/] The honest answer was audited too. Auditor's signed verdict: [green]{said}[/]\n")
+    said = "no verdict yet" if verdict is None else verdict.get("detail") or verdict["outcome"]
+    good = verdict is not None and verdict["outcome"] == "honest"
+    mark, style = ("[green]✓[/]", "green") if good else ("[red]✗[/]", "red")
+    console.print(f"   {mark} The honest answer was audited too. Auditor's signed verdict: [{style}]{said}[/]\n")
 
 
 def _liars(story: Story, console: Console) -> None:

@@ -4,14 +4,15 @@ Nothing that detects them reads these names: a test gives them each other's and 
 """
 
 import hashlib
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from steelyard.engines.base import Card, Engine, Job, Replay, Step, Text
-from steelyard.nodes.provider.node import Answer, Provider
-from steelyard.protocol.records import Order, Receipt
+from steelyard.nodes.provider.node import Provider
+from steelyard.protocol.records import Receipt
 from steelyard.wire.messages import AuditPackage, Frame, OrderRequest, sign_record
 
 
@@ -73,16 +74,21 @@ class CutStream(Provider):
 
 
 class InflatedCount(Provider):
-    """Stops at half of what was ordered, commits to all of it, and would be paid for that."""
+    """Signs for a whole answer, delivers the first part of it, and would be paid for all."""
 
-    def steps(self, order: Order, prompt: Sequence[int]) -> Iterator[Step]:
-        """The first half."""
-        return itertools.islice(super().steps(order, prompt), max(1, order.max_units // 2))
+    async def take(self, request: OrderRequest) -> AsyncIterator[Frame]:
+        """The first units and the receipt."""
+        return self._half(await super().take(request), max(1, request.order.record["max_units"] // 2))  # type: ignore[operator]  # an integer by its record
 
-    def answer_of(self, order: Order, prompt: Sequence[int], answer: Answer) -> Sequence[int]:
-        """Padded to the ordered length."""
-        said = super().answer_of(order, prompt, answer)
-        return (*said, *([0] * (order.max_units - len(answer.units))))
+    async def _half(self, frames: AsyncIterator[Frame], most: int) -> AsyncIterator[Frame]:
+        made: list[int] = []
+        sent = 0
+        async for frame in frames:
+            made += frame.units
+            ready = made[sent:-1][: most - sent]  # never the last unit: an answer may end before `most`
+            sent += len(ready)
+            if ready or frame.receipt is not None:
+                yield msgspec.structs.replace(frame, units=ready)
 
 
 class TwoReceipts(Provider):

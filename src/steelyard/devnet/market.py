@@ -22,11 +22,12 @@ from steelyard.devnet.processes import Processes, free_port
 from steelyard.engines import catalog, store
 from steelyard.engines.base import Card
 from steelyard.market.onchain import OnchainLedger
-from steelyard.protocol.errors import Unavailable
+from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
 from steelyard.protocol.records import Level
 from steelyard.protocol.units import MICRO, Address, MicroToken
+from steelyard.wire.http import require_port
 
 Tell = Callable[[str], None]
 
@@ -39,6 +40,7 @@ PURSE = 100 * MICRO
 DEPOSIT = 50 * MICRO
 ALLOCATION = 4 * MICRO
 START_SECONDS = 120.0
+DEPLOYMENT = "deployment.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class _Builder:
         anvil = Anvil(self.processes, start=int(time.time()) - DEVNET.epoch_seconds - 60)  # noqa: TID251  a real clock to begin with
         chain = RpcChain(anvil.url, DEPLOYER)
         deployment = deploy(chain, DEVNET)
-        deployment.save(self.directory / "deployment.json")
+        deployment.save(self.directory / DEPLOYMENT)
         return anvil, chain, deployment
 
     def fund(self, anvil: Anvil, ledger: OnchainLedger, key: Key, tokens: int) -> None:
@@ -152,7 +154,7 @@ class _Builder:
         data.mkdir(parents=True, exist_ok=True)
         file = data / "settings.json"
         file.touch(mode=0o600)
-        deployment = str(self.directory / "deployment.json")
+        deployment = str(self.directory / DEPLOYMENT)
         file.write_text(json.dumps({"data": str(data), "deployment": deployment, **told}))
         command = [sys.executable, "-m", "steelyard.devnet.child", role, str(file)]
         self.processes.start(name, command, f"http://127.0.0.1:{told['port']}/health")
@@ -178,9 +180,14 @@ def up(
     claim_seconds: float = 2.0,
     honest: Sequence[str] = HONEST,
 ) -> Market:
-    """Starts everything and waits until it serves. `tell` hears of every step. Raises Unavailable("devnet.start")."""
+    """Starts everything and waits until it serves. `tell` hears of every step. Raises Unavailable("devnet.start"),
+    Refused("devnet.directory" | "port.taken")."""
+    if port is not None:
+        require_port("127.0.0.1", port)
     directory = directory or Path(tempfile.mkdtemp(prefix="steelyard-"))
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (directory / DEPLOYMENT).exists():  # its journals hold vouchers and keys of a chain that is gone, or in use
+        raise Refused("devnet.directory", f"{directory} holds a market already: name an empty one")
     build = _Builder(wares, directory, tell, claim_seconds)
     try:
         return _up(build, sellers(honest, liars), auditors, port or free_port())

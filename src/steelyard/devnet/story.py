@@ -135,7 +135,7 @@ class Story:
         while time.monotonic() < deadline:
             audits: list[dict[str, Any]] = self.shop.receipt(answer.id)["audits"]
             for audit in audits:
-                if "outcome" in audit:
+                if audit.get("outcome"):
                     return audit
             time.sleep(POLL)
         return None

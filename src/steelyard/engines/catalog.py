@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 from steelyard.engines import alphabet, store
 from steelyard.engines.base import Engine, Text
-from steelyard.protocol.errors import Refused
+from steelyard.protocol.errors import Refused, SteelyardError
 
 KINDS = ("alphabet", "canonical", "llamacpp")
 
@@ -27,8 +27,8 @@ KINDS = ("alphabet", "canonical", "llamacpp")
 def load(spec: str) -> tuple[Engine, Text]:
     """Loads an engine and its text; may take seconds.
 
-    Raises Refused: `engine.unknown`, `engine.option`, `engine.not-installed`, `model.unknown`, `model.not-pulled`,
-    and Malformed `gguf.…` for a file that is no model."""
+    Raises Refused: `engine.unknown`, `engine.option`, `engine.factory`, `engine.not-installed`, `model.unknown`,
+    `model.not-pulled`, and Malformed `gguf.…` for a file that is no model."""
     kind, model, query = _split(spec)
     if kind == "alphabet":
         return _alphabet(_options(query, {"name": str, "dialect": str, "lie_from": int, "pause": float}))
@@ -104,7 +104,18 @@ def _made(spec: str) -> Any:
         factory = getattr(importlib.import_module(module_name), factory_name)
     except (ModuleNotFoundError, AttributeError) as error:
         raise Refused("engine.unknown", f"{spec[:100]!r}: {error}") from error
-    return factory(query) if question else factory()
+    except Exception as error:
+        raise _failed(spec, error) from error
+    try:
+        return factory(query) if question else factory()
+    except SteelyardError:
+        raise
+    except Exception as error:
+        raise _failed(spec, error) from error
+
+
+def _failed(spec: str, error: Exception) -> Refused:
+    return Refused("engine.factory", f"{spec[:100]!r} raised {type(error).__name__}: {error!s:.200}")
 
 
 def _pair(made: Any, spec: str) -> tuple[Engine, Text]:

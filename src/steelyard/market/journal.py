@@ -5,6 +5,7 @@ One writer thread owns the connection and commits in groups: writes that wait to
 """
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -56,10 +57,12 @@ class Journal:
         self._closed = False
         self._closing = threading.Lock()
         try:
+            if self._path != ":memory:":  # prompts are in it: its owner's only, as are SQLite's files beside it
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
             connection = self._connect()
             connection.executescript(SCHEMA)
             row = connection.execute("SELECT coalesce(max(sequence), 0) FROM documents").fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise Unavailable("journal.disk", f"{self._path}: {error}") from error
         self._sequence: int = row[0]
         self._writer = threading.Thread(target=self._run, args=(connection,), name="journal", daemon=True)

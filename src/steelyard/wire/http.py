@@ -7,6 +7,7 @@ client sends is answered with a traceback; every response carries `x-request-id`
 import asyncio
 import logging
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
@@ -33,6 +34,17 @@ log = logging.getLogger("steelyard.wire")
 Teller = Callable[[Request, SteelyardError], Response]
 """Puts an error into a face's shape (`Failure`, OpenAI)."""
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+def require_port(host: str, port: int) -> None:
+    """Raises Refused("port.range" | "port.taken") if no server could listen there now."""
+    if not 0 <= port < 1 << 16:
+        raise Refused("port.range", f"{port}, at most 65535")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise Refused("port.taken", f"{host}:{port}: {error.strerror or error}") from error
 
 
 async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:

@@ -43,6 +43,14 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     return call
 
 
+def test_what_the_system_refuses_has_a_name_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STEELYARD_WALLETS", str(tmp_path / "file" / "wallets"))
+    monkeypatch.setenv("STEELYARD_PASSWORD", "a good password")
+    code, _, told = run("wallet", "new", "owner")
+    assert (code, told) == (1, f"unavailable system.enotdir: Not a directory: {tmp_path}/file/wallets\n")
+
+
 def document(claim: Claim) -> ReceiptDocument:
     def signed(record: object, signature: bytes) -> Signed:
         return sign_record(record, signature)  # type: ignore[arg-type]  # any record

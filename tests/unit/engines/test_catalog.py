@@ -33,6 +33,9 @@ def nothing():
 
 def badly():
     return Alphabet(), 7
+
+def breaks():
+    raise ValueError("no licence key")
 """
 
 
@@ -106,6 +109,14 @@ def test_a_text_needs_no_weights(stranger: str, tmp_path: Path) -> None:
 )
 def test_what_is_no_engine_is_refused_by_name(spec: str, rule: str) -> None:
     assert rule_of(spec) == rule
+
+
+def test_a_factory_or_module_that_breaks_is_refused_with_what_it_raised(stranger: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"engine\.factory: .*:breaks' raised ValueError: no licence key"):
+        catalog.load(f"{stranger}:breaks")
+    (tmp_path / f"{stranger}_unread.py").write_text("def make(:")
+    with pytest.raises(Refused, match=r"engine\.factory: .* raised SyntaxError"):
+        catalog.load(f"{stranger}_unread:make")
 
 
 def test_a_factory_that_makes_no_engine_is_refused(stranger: str) -> None:

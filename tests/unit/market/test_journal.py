@@ -36,6 +36,13 @@ def test_what_was_written_is_read_back_by_the_next_process(tmp_path: Path) -> No
     again.close()
 
 
+def test_only_its_owner_can_read_it(journal: Journal, tmp_path: Path) -> None:
+    journal.write(Document("order", b"a", "assigned", b"{}"))
+    files = sorted(tmp_path.glob("journal.sqlite*"))
+    assert len(files) == 3
+    assert [file.stat().st_mode & 0o077 for file in files] == [0, 0, 0]
+
+
 def test_a_scan_gives_documents_in_the_order_of_their_last_write(journal: Journal) -> None:
     for key, state in ((b"1", "new"), (b"2", "new"), (b"3", "old"), (b"1", "old")):
         journal.write(Document("order", key, state))

@@ -271,6 +271,26 @@ def test_a_provider_of_other_bits_is_found_out_when_it_goes_on(tmp_path: Path) -
     play(tmp_path, story, bad, liar)
 
 
+def test_who_began_an_answer_that_another_contradicts_cools_down_as_long(tmp_path: Path) -> None:
+    class CutAtOnce(Cut):
+        after = 1
+
+    class Contradicts(Seller):
+        async def frames(self, order: Order, prompt: Sequence[int]) -> AsyncIterator[Frame]:
+            first = expected(prompt_of(CHAT), 1)[0]
+            yield Frame(units=[(first + 1) % 26])
+
+    begins, goes_on = other(CutAtOnce), Contradicts(honest(3).key, Alphabet(), price=200_000)
+
+    async def story(bazaar: Bazaar) -> None:
+        await stream(bazaar, ONE_FIRST)
+        assert faults(bazaar) == ["peer.cut", "provider.differs"]
+        first, second = sorted(health.bad_until for health in bazaar.gateway.desk.faults.health.values())
+        assert second - first < 60
+
+    play(tmp_path, story, begins, goes_on)
+
+
 def test_who_failed_is_not_asked_first_again(tmp_path: Path) -> None:
     bad, good = other(Garbage), honest(1)
 
@@ -281,6 +301,23 @@ def test_who_failed_is_not_asked_first_again(tmp_path: Path) -> None:
         assert faults(bazaar) == ["peer.garbage"]
 
     play(tmp_path, story, bad, good)
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_crowd_that_cannot_be_paid_does_not_keep_a_buyer_from_who_can(tmp_path: Path, share: int) -> None:
+    crowd, good = [honest(number, price=500_000) for number in range(2, 11)], honest(1)
+
+    async def story(bazaar: Bazaar) -> None:
+        bazaar.ledger.shares = {seller.key.address: share for seller in crowd}
+        await bazaar.gateway.desk.book.refresh()
+        assert (await post(bazaar, ONE_FIRST))[0] == 200
+        assert [len(seller.seen) for seller in (*crowd, good)] == [0] * 9 + [1]
+        bazaar.ledger.shares[good.key.address] = share
+        await bazaar.gateway.desk.book.refresh()
+        status, answer, _ = await post(bazaar, ONE_FIRST)
+        assert (status, answer["error"]["code"]) == (402, "insufficient_escrow")
+
+    play(tmp_path, story, *crowd, good)
 
 
 def test_a_refusal_that_is_about_the_request_is_told_as_it_is(tmp_path: Path) -> None:

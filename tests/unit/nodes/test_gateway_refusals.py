@@ -55,7 +55,8 @@ LONG = [{"role": "user", "content": "x" * 3_000}]
         ({"provider": {"assurance": {"level": "proved"}}}, 400, "unsupported_parameter", "provider.assurance.level"),
         ({"provider": {"assurance": {"audit_rate": 2}}}, 400, "request.value", "provider.assurance.audit_rate"),
         ({"provider": {"max_price": {"prompt": "much"}}}, 400, "request.value", "provider.max_price.prompt"),
-        ({"provider": {"max_price": {"prompt": "0.5"}}}, 503, "no_provider", None),
+        ({"provider": {"max_price": {"prompt": "0.5"}}}, 402, "price_cap_exceeded", None),
+        ({"provider": {"order": ["0x00"], "allow_fallbacks": False}}, 503, "no_provider", None),
         ({"provider": {"only": ["0x00"]}}, 503, "no_provider", None),
         ({"provider": {"assurance": {"min_bond": 10**9}}}, 503, "no_provider", None),
         ({"temperature": 3}, 400, "request.value", "temperature"),
@@ -181,6 +182,19 @@ def test_a_price_cap_and_a_budget_are_told_with_the_numbers(tmp_path: Path) -> N
         assert "x-should-retry" not in headers
 
     play(tmp_path, story, keys=keys)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_cap_binds_all_answers_to_a_request_and_none_is_bought_over_it(stream: bool, tmp_path: Path) -> None:
+    async def story(bazaar: Bazaar) -> None:
+        status, answer, headers = await post(bazaar, CHAT | {"n": 4, "stream": stream})
+        assert (status, answer["error"]["code"]) == (402, "price_cap_exceeded")
+        assert "x-should-retry" not in headers
+        assert not any(seller.seen for seller in bazaar.sellers)
+        status, _, _ = await post(bazaar, CHAT)
+        assert status == 200
+
+    play(tmp_path, story, keys=(ApiKey(API_KEY, "a", price_cap=60),))
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,31 @@ def test_a_prompt_too_long_for_everybody_is_the_clients_to_shorten() -> None:
     assert "100" in caught.value.detail
 
 
+OTHERS = [listed(3, level=int(Level.OPEN), context_length=999), listed(3, bond=5, valid_until=1)]
+
+
+def test_one_longer_offer_of_another_level_does_not_hide_that_the_prompt_is_too_long() -> None:
+    with pytest.raises(Refused) as caught:
+        order(THREE + OTHERS, need(prompt=100, answer=1))
+    assert caught.value.rule == "request.context-too-long"
+    assert "100 prompt tokens + 1 of an answer; the longest context offered is 100," in caught.value.detail
+    with pytest.raises(Refused, match="the longest answer 50"):
+        order(THREE + OTHERS, need(answer=51))
+
+
+def test_a_cap_under_every_price_is_refused_with_the_prices() -> None:
+    with pytest.raises(Refused) as caught:
+        order(THREE + OTHERS, need(max_price={"prompt": "0.5"}))
+    assert caught.value.rule == "request.price-cap"
+    assert caught.value.detail.startswith("3 offers over provider.max_price")
+    assert "from 1 for prompt, from 1 for completion" in caught.value.detail
+
+
+def test_a_named_order_that_nobody_is_in_says_so() -> None:
+    with pytest.raises(Unavailable, match=r"provider\.none: toy: 3 offers, none by whom provider\.order names"):
+        order(THREE, need(order=["nobody"], allow_fallbacks=False))
+
+
 @pytest.mark.parametrize("bad", ["a lot", "-1", "NaN", "Infinity", ""])
 def test_a_price_that_is_none_is_refused(bad: str) -> None:
     with pytest.raises(Refused) as caught:

@@ -31,6 +31,25 @@ def test_a_request_over_its_cap_is_refused_with_the_numbers() -> None:
     assert (caught.value.rule, caught.value.detail) == ("request.price-cap", "up to 61 micro-tokens > 60 per request")
 
 
+def test_the_answers_of_one_request_share_its_cap() -> None:
+    spending = Spending([KEY, OTHER], Clock())
+    first, second = spending.shares(KEY, [20, 10])
+    assert (first.price_cap, second.price_cap) == (40, 20)
+    spending.reserve(first, 40)
+    with pytest.raises(Refused, match="up to 21 micro-tokens > 20 per request"):
+        spending.reserve(second, 21)
+    assert spending.shares(OTHER, [10**9, 1]) == [OTHER, OTHER]
+
+
+def test_a_request_whose_answers_cost_too_much_together_buys_none_of_them() -> None:
+    spending = Spending([KEY], Clock())
+    with pytest.raises(Refused, match=r"request\.price-cap: up to 61 micro-tokens > 60 per request"):
+        spending.shares(KEY, [20, 20, 21])
+    spending.reserve(KEY, 50)
+    with pytest.raises(Refused, match=r"budget\.exceeded: spent 0 \+ in flight 50 \+ this 51 > 100"):
+        spending.shares(KEY, [25, 26])
+
+
 def test_what_is_in_flight_counts_at_its_highest_price() -> None:
     spending = Spending([KEY], Clock())
     spending.reserve(KEY, 60)

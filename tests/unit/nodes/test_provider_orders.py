@@ -1,6 +1,7 @@
 """Orders at a provider: what is answered, what the receipt says, how an answer ends, what a second posting gets."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -473,7 +474,9 @@ class Broken(Alphabet):
 
 
 @pytest.mark.parametrize(("engine", "rule"), [(Silent, r"provider\.cut"), (Broken, r"engine\.failed: ZeroDivision")])
-def test_a_run_that_fails_is_never_signed_for(tmp_path: Path, engine: type[Alphabet], rule: str) -> None:
+def test_a_run_that_fails_is_never_signed_for_and_its_owner_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, engine: type[Alphabet], rule: str
+) -> None:
     counter = Counter(tmp_path, engine())
 
     async def story() -> None:
@@ -482,6 +485,7 @@ def test_a_run_that_fails_is_never_signed_for(tmp_path: Path, engine: type[Alpha
         assert not counter.tab().unpaid
         assert counter.tab().running == counter.tab().reserved == 0
         assert not counter.tab().left, "our failure is not held against the buyer"
+        assert re.search(rf"order 0x[0-9a-f]{{64}}: {rule}", caplog.text)
 
     run(story)
 

@@ -56,6 +56,16 @@ def raw(*parts: bytes, pause: float = 0.0) -> Endpoint:
     return endpoint
 
 
+def test_a_port_that_is_taken_or_none_is_refused_before_anything_is_served() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Refused, match=rf"port\.taken: 127\.0\.0\.1:{port}: Address already in use"):
+            http.require_port("127.0.0.1", port)
+    http.require_port("127.0.0.1", port)
+    with pytest.raises(Refused, match=r"port\.range: 65536, at most 65535"):
+        http.require_port("127.0.0.1", 65536)
+
+
 def test_frames_arrive_up_to_the_receipt_and_not_beyond() -> None:
     lines = b'{"units":[1,2]}\n{"un', b'its":[3]}\n\n', b'{"receipt":{"record":{},"signature":"0x"}}\n{"units":[9]}\n'
     frames = asyncio.run(ask(raw(*lines)))

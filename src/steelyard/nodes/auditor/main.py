@@ -17,6 +17,7 @@ from steelyard.nodes.auditor.desk import Desk
 from steelyard.nodes.auditor.node import Node
 from steelyard.nodes.auditor.road import PeerRoad
 from steelyard.nodes.auditor.settings import Settings
+from steelyard.wire.http import require_port
 
 GRACE = 5  # seconds for open connections, and for a step in progress, when the process ends
 
@@ -25,7 +26,8 @@ log = logging.getLogger("steelyard.auditor")
 
 def run(settings: Settings) -> None:
     """Loads and tests its engines, joins the pool, serves; returns after SIGTERM or SIGINT. A kill at any instant is
-    fine: the journal and the chain say where to go on."""
+    fine: the journal and the chain say where to go on. Raises Refused("port.taken")."""
+    require_port(settings.host, settings.port)
     settings.data.mkdir(parents=True, exist_ok=True)
     deployment = Deployment.load(settings.deployment)
     ledger = connect(settings.rpc_url, deployment, settings.key)

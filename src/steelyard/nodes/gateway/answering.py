@@ -87,12 +87,13 @@ class Answering:
                 break
             if self.begun is not None and not _continues(self.begun, listed):
                 continue
-            tried += 1
             try:
                 seat = await self.desk.till.take(listed, self._highest(listed), self.buyer)
             except SteelyardError as error:
                 self.failures.append((listed, error))
+                tried += error.rule != "channel.exhausted"  # we asked nobody
                 continue
+            tried += 1
             bought = await self._buy(listed, seat)
             if bought is not None:
                 return bought
@@ -135,6 +136,8 @@ class Answering:
             else:
                 self.failures.append((listed, error))
                 await desk.fail(placed, error)
+                if error.rule == "provider.differs" and self.begun is not None:
+                    desk.faults.note(self.begun, error)  # one of the two lies, and we cannot say which
         finally:
             if bought is None:
                 desk.till.give_back(seat)

@@ -71,6 +71,10 @@ class Book:
         """Every offer that can be bought."""
         return [listed for offers in self.offers.values() for listed in offers]
 
+    def pays(self, provider: Address) -> bool:
+        """True if a channel of ours has an allocation for a provider."""
+        return any(self.chain.allocations.get((name, provider), 0) for name in self.chain.channels)
+
     def names(self) -> dict[str, Model]:
         """Model name -> its registration: the pinned one, else the first that was registered under the name."""
         names: dict[str, Model] = {}

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from steelyard.engines.base import Text
 from steelyard.nodes.gateway.answering import Answered, Answering
 from steelyard.nodes.gateway.desk import Desk
-from steelyard.nodes.gateway.drafting import Entropy, Wish, bits, seed_of
+from steelyard.nodes.gateway.drafting import Entropy, Wish, bits, highest_price, longest, seed_of
 from steelyard.nodes.gateway.records import document_of, hexed
 from steelyard.nodes.gateway.retries import Attempts
 from steelyard.nodes.gateway.routing import Listed, Need
@@ -88,9 +88,11 @@ class Completions:
         seed = int.from_bytes(self.entropy(8), "big") if wanted.seed is None else wanted.seed % (1 << 64)
         wishes = _wishes(wanted, limit, prompts, seed)
         candidates = [self.desk.candidates(wish.need) for wish in wishes]
+        prices = [_lowest(wish, offers) for wish, offers in zip(wishes, candidates, strict=True)]
+        buyers = self.desk.till.spending.shares(buyer, prices)
         queue: asyncio.Queue[Item] = asyncio.Queue()
         answerings = [
-            Answering(self.desk, text, wish, _teller(queue, at), buyer, head.id if at == 0 else f"{head.id}#{at}")
+            Answering(self.desk, text, wish, _teller(queue, at), buyers[at], head.id if at == 0 else f"{head.id}#{at}")
             for at, wish in enumerate(wishes)
         ]
         if wanted.stream:
@@ -181,6 +183,10 @@ async def _run(answering: Answering, candidates: Sequence[Listed], at: int, queu
 
 def _teller(queue: "asyncio.Queue[Item]", at: int) -> Callable[[str], None]:
     return lambda text: queue.put_nowait((at, text))
+
+
+def _lowest(wish: Wish, offers: Sequence[Listed]) -> int:
+    return min(highest_price(listed, wish, longest(wish, listed)) for listed in offers)
 
 
 def _wishes(wanted: Sampling, limit: int | None, prompts: list[tuple[int, ...]], seed: int) -> list[Wish]:

@@ -51,9 +51,11 @@ class Desk:
         return text
 
     def candidates(self, need: Need) -> Sequence[Listed]:
-        """Offers in the order in which to try them. Raises Unavailable("provider.none")."""
+        """Offers in the order in which to try them: whoever cannot be paid goes last, else strangers who list cheap
+        offers would use up the tries. Raises what `usable` and `ranked` raise."""
         left = usable(self.book.listed(), need, self.book.now())
-        return ranked(left, need, self.faults.health, self.timer(), self.chance)
+        found = ranked(left, need, self.faults.health, self.timer(), self.chance)
+        return sorted(found, key=lambda listed: not self.book.pays(listed.provider))
 
     def place(self, wish: Wish, listed: Listed, seat: Seat, *, kept: tuple[int, ...], units: int) -> Placed:
         """A signed order."""

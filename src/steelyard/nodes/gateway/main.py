@@ -28,7 +28,7 @@ from steelyard.nodes.gateway.spending import ApiKey, Spending
 from steelyard.nodes.gateway.till import Till
 from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.keys import Key
-from steelyard.wire.http import LOOPBACK
+from steelyard.wire.http import LOOPBACK, require_port
 from steelyard.wire.peer import Patience, Peers
 
 ORDER_SECONDS: Final = 300  # five minutes from an order to its deadline, or less if the chain's D is shorter
@@ -150,11 +150,12 @@ def server(gateway: Gateway, settings: Settings) -> uvicorn.Server:
 
 
 def run(settings: Settings) -> None:
-    """Serves until SIGINT or SIGTERM. Blocks."""
+    """Serves until SIGINT or SIGTERM. Blocks. Raises Refused("port.taken") and what the ledger and the texts raise."""
     from steelyard.chain.deploy import Deployment
     from steelyard.engines.catalog import load_text
     from steelyard.market.onchain import connect
 
+    require_port(settings.host, settings.port)
     ledger = connect(settings.rpc_url, Deployment.load(settings.deployment))
     texts = {name: load_text(spec) for name, spec in settings.texts.items()}
     gateway = build(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from steelyard.protocol.errors import Refused, Unavailable
+from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.price import price
 from steelyard.protocol.records import Level, Offer
 from steelyard.protocol.units import MICRO, Address
@@ -61,30 +61,43 @@ class Need:
     prefer: Preferences
 
 
+OVER_CAP, CONTEXT, ANSWER = "over provider.max_price", "context too long", "answer too long"
+"""Reasons against an offer that the client can mend; the last tests of `_excluded`."""
+
+
 def usable(offers: Sequence[Listed], need: Need, now: float) -> list[Listed]:
     """The offers that may serve the need. Raises Refused(`request.*`) or Unavailable("provider.none") with the counts
     of what excluded them."""
     mine = [listed for listed in offers if listed.model == need.model]
     if not mine:
         raise Unavailable("provider.none", f"{need.model}: no offer now")
-    reasons: dict[str, int] = {}
     left = []
+    excluded: dict[str, list[Offer]] = {}
     for listed in mine:
         reason = _excluded(listed, need, now)
         if reason is None:
             left.append(listed)
         else:
-            reasons[reason] = reasons.get(reason, 0) + 1
+            excluded.setdefault(reason, []).append(listed.offer)
     if left:
         return left
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    if set(reasons) <= {"context too long", "answer too long"}:
-        context = max(listed.offer.context_length for listed in mine)
-        answer = max(listed.offer.max_units for listed in mine)
+    raise _nobody(need, excluded)
+
+
+def _nobody(need: Need, excluded: Mapping[str, Sequence[Offer]]) -> SteelyardError:
+    """Length and price come first: the client can change them, and an offer that fails there passed the other tests."""
+    if fitting := [*excluded.get(CONTEXT, ()), *excluded.get(ANSWER, ())]:
+        context = max(offer.context_length for offer in fitting)
+        answer = max(offer.max_units for offer in fitting)
         asked = f"{need.prompt_units} prompt tokens + {need.answer_units} of an answer"
         told = f"{asked}; the longest context offered is {context}, the longest answer {answer}"
-        raise Refused("request.context-too-long", told)
-    raise Unavailable("provider.none", f"{need.model}: {len(mine)} offers, {told}")
+        return Refused("request.context-too-long", told)
+    if dear := excluded.get(OVER_CAP):
+        prompt, completion = min(offer.price_in for offer in dear), min(offer.price_out for offer in dear)
+        told = f"from {prompt / MICRO:g} for prompt, from {completion / MICRO:g} for completion"
+        return Refused("request.price-cap", f"{len(dear)} offers {OVER_CAP}; their prices per million tokens: {told}")
+    told = ", ".join(f"{len(offers)} {reason}" for reason, offers in sorted(excluded.items()))
+    return Unavailable("provider.none", f"{need.model}: {sum(map(len, excluded.values()))} offers, {told}")
 
 
 def _excluded(listed: Listed, need: Need, now: float) -> str | None:
@@ -96,10 +109,10 @@ def _excluded(listed: Listed, need: Need, now: float) -> str | None:
         (prefer.only is not None and not names & _lower(prefer.only), "not in provider.only"),
         (bool(names & _lower(prefer.ignore)), "in provider.ignore"),
         (prefer.quantizations is not None and listed.quantization not in prefer.quantizations, "of other quantization"),
-        (_over_cap(offer, prefer), "over provider.max_price"),
-        (listed.bond < need.min_bond, f"with a free bond under {need.min_bond}"),
-        (need.prompt_units + need.answer_units > offer.context_length, "context too long"),
-        (need.answer_units > offer.max_units, "answer too long"),
+        (listed.bond < need.min_bond, f"with a free bond under {need.min_bond} micro-tokens"),
+        (_over_cap(offer, prefer), OVER_CAP),
+        (need.prompt_units + need.answer_units > offer.context_length, CONTEXT),
+        (need.answer_units > offer.max_units, ANSWER),
     )
     return next((reason for failed, reason in tests if failed), None)
 
@@ -133,7 +146,7 @@ def ranked(
     offers: Sequence[Listed], need: Need, health: Mapping[bytes, Health], now: float, chance: Chance
 ) -> list[Listed]:
     """The order in which to try. `provider.order` first, then `sort`, else weighted by 1/price² with what failed lately
-    last; without fallbacks only what was named (or the first)."""
+    last; without fallbacks only what was named (or the first). Raises Unavailable("provider.none") if none is left."""
     prefer = need.prefer
 
     def cost(listed: Listed) -> int:
@@ -160,7 +173,12 @@ def ranked(
         return rest if prefer.allow_fallbacks else rest[:1]
     named = [name.lower() for name in prefer.order]
     first = [x for name in named for x in rest if name in (x.provider.lower(), x.url.lower())]
-    return first + [x for x in rest if x not in first] if prefer.allow_fallbacks else first
+    if prefer.allow_fallbacks:
+        return first + [x for x in rest if x not in first]
+    if not first:
+        told = f"{need.model}: {len(rest)} offers, none by whom provider.order names, and allow_fallbacks is false"
+        raise Unavailable("provider.none", told)
+    return first
 
 
 def _or_last(value: float | None) -> float:

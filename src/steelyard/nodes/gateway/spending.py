@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
@@ -59,17 +59,30 @@ class Spending:
             purse.day, purse.spent = today, 0
         return purse
 
-    def reserve(self, key: ApiKey, price: int) -> None:
-        """Sets the highest price of a request aside. Raises Refused("request.price-cap" | "budget.exceeded")."""
-        # REFUSE
+    def require(self, key: ApiKey, price: int) -> None:
+        """Raises Refused("request.price-cap" | "budget.exceeded") if the key may not spend `price` micro-tokens now."""
         if key.price_cap is not None and price > key.price_cap:
             raise Refused("request.price-cap", f"up to {price} micro-tokens > {key.price_cap} per request")
         purse = self.purse(key.name)
         if key.daily_budget is not None and purse.spent + purse.reserved + price > key.daily_budget:
             held = f"spent {purse.spent} + in flight {purse.reserved} + this {price}"
             raise Refused("budget.exceeded", f"{held} > {key.daily_budget} micro-tokens a day")
-        # WRITE
-        purse.reserved += price
+
+    def shares(self, key: ApiKey, prices: Sequence[int]) -> list[ApiKey]:
+        """The key for each of a request's answers, so that all of them together stay under its cap whoever serves them.
+
+        `prices`: what each may cost at the cheapest offer. Raises what `require` raises for their sum, before one of
+        them is bought."""
+        whole = sum(prices)
+        self.require(key, whole)
+        if key.price_cap is None or len(prices) == 1:
+            return [key] * len(prices)
+        return [replace(key, price_cap=key.price_cap * price // max(whole, 1)) for price in prices]
+
+    def reserve(self, key: ApiKey, price: int) -> None:
+        """Sets the highest price of an answer aside. Raises what `require` raises."""
+        self.require(key, price)
+        self.purse(key.name).reserved += price
 
     def settle(self, name: str, reserved: int, spent: int) -> None:
         """Gives back what was set aside, counts what was spent."""

@@ -61,7 +61,7 @@ def examine(settings: Settings, ledger: OnchainLedger, engine: Engine | None = N
         ("contracts", lambda: _contracts(ledger), "check the deployment file"),
         ("clock", lambda: _clock(ledger), "set this machine's clock (NTP)"),
         ("disk", lambda: _disk(settings), "free some space, or move --data"),
-        ("engine", load, "steelyard models pull, or check --engine"),
+        ("engine", load, "steelyard models pull, or check --model"),
         ("registration", registered, "register the model, or check --registration"),
         ("self-test", tested, "do not list: this machine does not agree with itself"),
         ("url", lambda: require_reachable(settings.host, settings.port, settings.public_url), "check --port and --url"),

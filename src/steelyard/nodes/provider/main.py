@@ -22,6 +22,7 @@ from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
 from steelyard.protocol.units import MicroToken
+from steelyard.wire.http import require_port
 
 MENDABLE = frozenset({"bond", "clock", "url"})
 """Said, and served all the same: a short bond lets claims wait, a turned clock is what a devnet is for, and a machine
@@ -32,8 +33,10 @@ log = logging.getLogger("steelyard.provider")
 
 
 def run(settings: Settings, kind: type[Provider] = Provider, engine: Engine | None = None) -> None:
-    """Examines, registers, lists, serves; returns after SIGTERM or SIGINT. Raises Refused("provider.doctor") before it
-    lists anything that would fail. `kind` and `engine` let a devnet put something else behind the same desk."""
+    """Examines, registers, lists, serves; returns after SIGTERM or SIGINT. Raises Refused("port.taken"), or
+    Refused("provider.doctor") before it lists anything that would fail. `kind` and `engine` let a devnet put something
+    else behind the same desk."""
+    require_port(settings.host, settings.port)
     settings.data.mkdir(parents=True, exist_ok=True)
     ledger = connect(settings.rpc_url, Deployment.load(settings.deployment), settings.key)
     try:

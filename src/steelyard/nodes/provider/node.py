@@ -7,6 +7,7 @@ A subclass may replace one step (`steps`, `answer_of`, `sign_receipt`, `package`
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ from steelyard.wire.messages import (
     signature_of,
 )
 from steelyard.work import generate
+
+log = logging.getLogger("steelyard.provider")
 
 T = TypeVar("T")
 
@@ -175,6 +178,8 @@ class Provider:
         except SteelyardError as error:
             last = error
             self.metrics.failed(error.rule)
+            if isinstance(error, Unavailable):  # a failure of ours: the owner should see it too
+                log.warning("order 0x%s: %s", accepted.digest.hex(), error)
         except BaseException as error:
             last = Unavailable("provider.failed", type(error).__name__)
             raise
