@@ -115,10 +115,13 @@ def arena() -> Arena:
 
 
 class Arm:
-    """Stands in for `native.Native`. `control` is what FPCR is set to."""
+    """Stands in for `native.Native`."""
 
-    def __init__(self, recipe: Recipe, cpu: str, folder: Path, control: int = 0) -> None:
-        self._qemu, self._control = qemu("aarch64"), control
+    control = 0
+    """What FPCR is set to before each run."""
+
+    def __init__(self, recipe: Recipe, cpu: str, folder: Path) -> None:
+        self._qemu = qemu("aarch64")
         self._program = folder / "kernels"
         (folder / "kernels.o").write_bytes(native.build(recipe, cpu, "", TRIPLE))
         (folder / "driver.s").write_text(DRIVER)
@@ -138,7 +141,7 @@ class Arm:
         """As `Native.run`, of the caller's own thread."""
         assert helper == 0
         shared = arena()
-        shared.head[:] = state, scratch, self._control
+        shared.head[:] = state, scratch, self.control
         command = [self._qemu, "-cpu", "max", str(self._program)]
         ended = subprocess.run(command, stdin=shared.file, capture_output=True, text=True, timeout=60)
         assert ended.returncode in (0, BAD_FLOATS), f"{ended.returncode} {ended.stderr}: a pointer out of the arena?"

@@ -19,6 +19,7 @@ from steelyard.engines.canonical.recipe import Recipe
 from steelyard.protocol.errors import Refused
 
 TINY = tiny_llama.Tiny(width=256, heads=8, key_heads=4, inner=512)
+RECIPE = Recipe(32, 2)
 FLUSH, TOWARDS_PLUS, DEFAULT_NAN = 1 << 24, 1 << 22, 1 << 25
 """Bits of FPCR: FZ, RMode, DN (Arm Architecture Reference Manual, FPCR)."""
 
@@ -57,21 +58,19 @@ def test_a_process_on_another_x86_processor_gives_the_same_evidence(
     assert ended.stdout.split() == [cpu.lower(), *truth]
 
 
-def _arm(folder: Path, control: int = 0) -> tuple[Recipe, native.Native]:
-    recipe = native.recipe_here(32, 2)
-    recipe = Recipe(recipe.head_dim, recipe.group)
-    return recipe, emulated.Arm(recipe, "generic", folder, control)  # type: ignore[return-value]  # stands for it
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory: pytest.TempPathFactory) -> emulated.Arm:
+    return emulated.Arm(RECIPE, "generic", tmp_path_factory.mktemp("arm"))
 
 
 def test_kernels_on_an_arm_processor_give_the_same_evidence(
-    files: list[Path], truth: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: list[Path], truth: list[str], arm: emulated.Arm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine's Python runs here, every kernel there."""
-    recipe, kernels = _arm(tmp_path)
     opened = models.open_file
     monkeypatch.setattr(models, "open_file", lambda *a: emulated.moved(opened(*a)))
-    monkeypatch.setattr(native, "load", lambda _: kernels)
-    monkeypatch.setattr(native, "recipe_here", lambda *_: recipe)
+    monkeypatch.setattr(native, "load", lambda _: arm)
+    monkeypatch.setattr(native, "recipe_here", lambda *_: RECIPE)
     monkeypatch.setattr(evidence_of, "CanonicalEngine", lambda *a, threads, **k: CanonicalEngine(*a, threads=1, **k))
     for file, expected in zip(files, truth, strict=True):
         with emulated.arena().lent():
@@ -80,9 +79,9 @@ def test_kernels_on_an_arm_processor_give_the_same_evidence(
 
 @pytest.mark.parametrize("control", [FLUSH, TOWARDS_PLUS, FLUSH | DEFAULT_NAN])
 def test_an_arm_processor_that_flushes_or_rounds_otherwise_is_refused(
-    control: int, files: list[Path], tmp_path: Path
+    control: int, files: list[Path], arm: emulated.Arm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ARI-1."""
-    recipe, kernels = _arm(tmp_path, control)
+    monkeypatch.setattr(arm, "control", control)
     with emulated.arena().lent(), pytest.raises(Refused, match=r"engine\.flush-to-zero"):
-        Model(emulated.moved(models.open_file(files[0], tmp_path)), recipe, kernels, 1)
+        Model(emulated.moved(models.open_file(files[0], files[0].parent)), RECIPE, arm, 1)  # type: ignore[arg-type]
