@@ -1,8 +1,8 @@
 """Kernels built for an ARM processor and run by qemu-user, in the place of `native.Native`.
 
-Both processes map the same memory at the same address, so a pointer means the same in either, and whatever is made by
-`aligned` while an arena is lent lies there: models, samplers and engines run unchanged, their kernels elsewhere. Debian's
-binutils assemble and link; a program is the kernels and the forty bytes below, without any library.
+Both processes map the same memory at the same address, so a pointer means the same in either, and whatever `aligned`
+makes while an arena is lent lies there: models, samplers and engines run unchanged, their kernels elsewhere. Debian's
+binutils assemble and link; a program is the kernels and the few instructions below, without any library.
 """
 
 import ctypes
@@ -26,7 +26,6 @@ from steelyard.engines.canonical.interpreter import BAD_FLOATS
 from steelyard.engines.canonical.recipe import Recipe
 
 TRIPLE = "aarch64-unknown-linux-gnu"
-PACKAGES = "apt-get install qemu-user binutils-aarch64-linux-gnu"
 PLACE, SIZE = 1 << 45, 1 << 30
 """Where the arena lies: far from what either process puts where by itself. Untouched pages cost nothing."""
 HEAD = 64
@@ -51,12 +50,12 @@ _start:
 """
 
 
-def qemu(name: str) -> str:
-    """The emulator's path. Skips the test where it or the ARM binutils are missing."""
-    needed = (f"qemu-{name}", *(f"aarch64-linux-gnu-{tool}" for tool in ("as", "ld", "nm")))
+def qemu(name: str, *tools: str) -> str:
+    """The emulator's name. Skips the test where it or one of the tools is missing."""
+    needed = (f"qemu-{name}", *tools)
     missing = [tool for tool in needed if shutil.which(tool) is None]
-    if missing or sys.platform != "linux":
-        pytest.skip(f"other processors are not emulated here, {', '.join(missing)} missing: {PACKAGES}")
+    if missing:
+        pytest.skip(f"no {', '.join(missing)} here (scripts/emulation installs it on Debian)")
     return needed[0]
 
 
@@ -121,7 +120,7 @@ class Arm:
     """What FPCR is set to before each run."""
 
     def __init__(self, recipe: Recipe, cpu: str, folder: Path) -> None:
-        self._qemu = qemu("aarch64")
+        self._qemu = qemu("aarch64", *(f"aarch64-linux-gnu-{tool}" for tool in ("as", "ld", "nm")))
         self._program = folder / "kernels"
         (folder / "kernels.o").write_bytes(native.build(recipe, cpu, "", TRIPLE))
         (folder / "driver.s").write_text(DRIVER)

@@ -35,6 +35,5 @@ def evidence(path: Path, cache: Path) -> str:
 
 
 if __name__ == "__main__":
-    print(native.host()[0])
-    for name in sys.argv[2:]:
-        print(evidence(Path(name), Path(sys.argv[1])))
+    lines = [native.host()[0], *(evidence(Path(name), Path(sys.argv[1])) for name in sys.argv[2:])]
+    sys.stdout.write("\n".join(lines))
