@@ -18,7 +18,7 @@ from steelyard.engines.canonical.model import Model
 from steelyard.engines.canonical.recipe import Recipe
 from steelyard.protocol.errors import Refused
 
-TINY = tiny_llama.Tiny(width=256, heads=8, key_heads=4, inner=512)
+TINY = tiny_llama.Tiny(layers=1, width=256, heads=8, key_heads=4, inner=256)
 RECIPE = Recipe(32, 2)
 FLUSH, TOWARDS_PLUS, DEFAULT_NAN = 1 << 24, 1 << 22, 1 << 25
 """Bits of FPCR: FZ, RMode, DN (Arm Architecture Reference Manual, FPCR)."""

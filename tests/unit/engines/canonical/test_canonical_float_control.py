@@ -1,6 +1,6 @@
 """Threads whose processor flushes subnormals or rounds otherwise (ARI-1): MXCSR is really set here, on x86.
 
-The same for ARM's FPCR is in `test_canonical_emulated.py`.
+The same for ARM's FPCR is in `test_canonical_emulated.py`. And C libraries whose fmaf rounds twice.
 """
 
 import ctypes
@@ -16,10 +16,13 @@ import pytest
 
 import tiny_llama
 from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical import native
 from steelyard.engines.canonical.engine import CanonicalEngine
 from steelyard.engines.canonical.interpreter import BAD_FLOATS, CODE, COUNT, COUNTERS, GATE
 from steelyard.engines.canonical.model import Model
+from steelyard.engines.canonical.pool import Pool
 from steelyard.engines.canonical.program import address
+from steelyard.engines.canonical.recipe import Recipe
 from steelyard.protocol.errors import Refused
 
 DEFAULT = 0x1F80  # all exceptions masked, nothing flushed, to nearest even (Intel SDM, volume 1, 10.2.3)
@@ -115,3 +118,31 @@ def test_a_spoiled_helper_takes_no_chunk(spoil: Spoil, model: Model, bits: int) 
     assert not np.any(state[COUNTERS:])
     assert spoil(0, help_out) == 0
     assert np.any(state[COUNTERS:])
+
+
+FUSE = ctypes.CFUNCTYPE(ctypes.c_float, *[ctypes.c_float] * 3)
+LIBRARIES: dict[str, Callable[[float, float, float], float]] = {
+    "in binary64": lambda a, b, c: a * b + c,
+    "unfused": lambda a, b, c: float(np.float32(a) * np.float32(b) + np.float32(c)),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_c_library_whose_fmaf_rounds_twice_is_refused(library: str, tmp_path: Path) -> None:
+    """ARI-1. Kernels for a processor without fused multiply-add call it."""
+    if platform.machine() != "x86_64":
+        pytest.skip("x86-64 is the processor without")
+    wrong, right = FUSE(LIBRARIES[library]), ctypes.CDLL(None).fmaf
+
+    def pool() -> Pool:
+        return Pool(native.load(Recipe(32, 1, half=False), "x86-64", "+sse2", tmp_path), 1, 1, 64)
+
+    llvm.add_symbol("fmaf", ctypes.cast(wrong, ctypes.c_void_p).value)
+    try:
+        spoiled = pool()
+    finally:
+        llvm.add_symbol("fmaf", ctypes.cast(right, ctypes.c_void_p).value)
+    with pytest.raises(Refused, match=r"engine\.flush-to-zero.*fmaf"):
+        spoiled.run(np.zeros((0, 16), np.int64))
+    sound = pool()
+    sound.run(np.zeros((0, 16), np.int64))
