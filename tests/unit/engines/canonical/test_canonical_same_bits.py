@@ -65,6 +65,8 @@ def cuts() -> Iterator[dict[str, object]]:
         tiles = (*sorted(chance.sample(range(1, 8), chance.randint(1, 3))), 8)
         yield {"threads": 2, "recipe": replace(HERE, tiles=tiles, page=16 * chance.randint(1, 8))}
     yield {"threads": 2, "recipe": replace(HERE, dot="plain", half=False, tiles=(8,))}
+    if not native.host()[2].isdisjoint({"avx512vnni", "avxvnni"}):
+        yield {"threads": 1, "recipe": replace(HERE, dot="vnni256")}
 
 
 @pytest.mark.parametrize("cut", list(cuts()), ids=str)
