@@ -123,11 +123,11 @@ class Sampler:
         assert logits.flags.c_contiguous
         assert logits.shape[1] >= self._padded
         assert not positions or max(positions) < MAX_POSITION
-        table = np.zeros((len(draws), 4), np.uint64)
+        table = aligned((len(draws), 4), np.uint64)
         table[:, 0] = [draw.temperature for draw in draws]
         table[:, 1] = [draw.seed for draw in draws]
         table[:, 2] = positions
-        picks = np.zeros(len(draws), np.int64)
+        picks = aligned((len(draws),), np.int64)
         arguments = {
             picking.LOGITS: address(logits),
             picking.STRIDE: logits.shape[1],

@@ -18,6 +18,9 @@ GATE, INSIDE, YIELD, PROBE, COUNTERS = (LINE * line for line in range(5))
 CODE, COUNT = YIELD + 1, YIELD + 2
 """Slots of the shared state. CODE and COUNT: the program, read only behind the open gate.
 COUNTERS begins two lines per operation: chunks taken, chunks done."""
+PROBES: Final = (2.0**-126, 0.5, 1.0, 2.0**-24, 2.0**-23, 2.0, 2.0**-12 + 2.0**-35, 2.0**-12 - 2.0**-35)
+"""The product of the last two is 2^-24 - 2^-70, and 1 + 2^-23 plus that is just below a tie. Where the CPU cannot fuse,
+LLVM calls the C library's fmaf; one that adds in binary64 and rounds once more takes it for the tie."""
 SPINS: Final = 400  # pauses, some 20 µs in all: several chunks' time; then the thread offers its core to others
 BAD_FLOATS: Final = 1
 FUNCTION: Final = ir.FunctionType(I32, [])
@@ -106,11 +109,13 @@ def _declared(kit: Kit, name: str) -> object:
 
 
 def _sound(kit: Kit, state: Value) -> Value:
-    """True if this thread keeps subnormals and rounds to nearest even. PROBE holds 2^-126, ½, 1, 2^-24, 2^-23, 2."""
-    least, half, one, below, step, two = (kit.load(state, 8 * PROBE + 4 * i, F32, 4) for i in range(6))
+    """True if this thread keeps subnormals, rounds to nearest even and fuses exactly. PROBE holds `PROBES`."""
+    probes = [kit.load(state, 8 * PROBE + 4 * i, F32, 4) for i in range(len(PROBES))]
+    least, half, one, below, step, two, a, b = probes
     subnormal = least * half
     kept = subnormal.bits(I32).compare("==", 1 << 22) & (subnormal * two).bits(I32).compare("==", 1 << 23)
     even = (one + below).bits(I32).compare("==", 0x3F800000) & ((one + step) + below).bits(I32).compare(
         "==", 0x3F800002
     )
-    return kept & even
+    fused = kit.fma(a, b, one + step).bits(I32).compare("==", 0x3F800001)
+    return kept & even & fused

@@ -46,11 +46,11 @@ def names(recipe: Recipe) -> tuple[str, ...]:
     return (RUN, "attention", "pick", "weigh", *ROWWISE, *recipe.kinds)
 
 
-def build(recipe: Recipe, cpu: str, features: str) -> bytes:
-    """Object code of every kernel for the CPU named."""
+def build(recipe: Recipe, cpu: str, features: str, triple: str = "") -> bytes:
+    """Object code of every kernel for the CPU named; `triple` if it is of another kind than this machine's."""
     module = ir.Module("canonical")
-    module.triple = llvm.get_process_triple()
-    pause = "llvm.x86.sse2.pause" if platform.machine().lower() in ("x86_64", "amd64") else None
+    module.triple = triple or llvm.get_process_triple()
+    pause = "llvm.x86.sse2.pause" if module.triple.startswith("x86_64") else None
     interpreter(module, RUN, pause)
     attention(module, "attention", recipe)
     pick(module, "pick", recipe)
@@ -59,7 +59,7 @@ def build(recipe: Recipe, cpu: str, features: str) -> bytes:
         write(module, name, recipe)
     for kind in recipe.kinds:
         matrix(module, kind, kind, recipe)
-    target = _target(cpu, features)
+    target = _target(cpu, features, triple)
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
     passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
@@ -68,10 +68,14 @@ def build(recipe: Recipe, cpu: str, features: str) -> bytes:
     return code
 
 
-def _target(cpu: str, features: str) -> Any:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    found = llvm.Target.from_default_triple()
+def _target(cpu: str, features: str, triple: str = "") -> Any:
+    if triple:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    else:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    found = llvm.Target.from_triple(triple or llvm.get_default_triple())
     return found.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="jitdefault")
 
 

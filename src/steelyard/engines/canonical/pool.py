@@ -6,17 +6,14 @@ Helpers sleep on a semaphore between programs. Inside a program nobody waits for
 
 import ctypes
 import threading
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.engines.canonical.interpreter import BAD_FLOATS, CODE, COUNT, COUNTERS, GATE, LINE, PROBE, YIELD
+from steelyard.engines.canonical.interpreter import BAD_FLOATS, CODE, COUNT, COUNTERS, GATE, LINE, PROBE, PROBES, YIELD
 from steelyard.engines.canonical.native import Native
 from steelyard.engines.canonical.program import address, aligned
 from steelyard.protocol.errors import Refused
-
-PROBES: Final = (2.0**-126, 0.5, 1.0, 2.0**-24, 2.0**-23, 2.0)
 
 
 class Pool:
@@ -26,7 +23,7 @@ class Pool:
         self._native = native
         self._state = aligned((COUNTERS + 2 * LINE * operations,), np.int64)
         self._state[YIELD] = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
-        self._state[PROBE : PROBE + 3] = np.array(PROBES, np.float32).view(np.int64)
+        self._state[PROBE : PROBE + len(PROBES) // 2] = np.array(PROBES, np.float32).view(np.int64)
         self._scratch = [aligned((scratch,), np.uint8) for _ in range(threads)]
         self._work = threading.Semaphore(0)
         self._closed = False
@@ -40,14 +37,16 @@ class Pool:
     def run(self, code: NDArray[np.int64]) -> None:
         """Runs the operations; returns when all are done and no helper is inside any more.
 
-        Raises Refused("engine.flush-to-zero") if this thread does not compute as IEEE 754 says."""
+        Raises Refused("engine.flush-to-zero") if this thread (or the C library, where it is needed) does not compute as
+        IEEE 754 says."""
         self._state[COUNTERS : COUNTERS + 2 * LINE * len(code)] = 0
         self._state[CODE], self._state[COUNT] = address(code), len(code)
         self._state[GATE] = 1
         for _ in self._helpers:
             self._work.release()
         if self._enter(self._scratch[0], 0) == BAD_FLOATS:
-            raise Refused("engine.flush-to-zero", "subnormal numbers or rounding to nearest even are switched off here")
+            told = "subnormal numbers or rounding to nearest even are switched off here, or fmaf is not exact"
+            raise Refused("engine.flush-to-zero", told)
 
     def _enter(self, scratch: NDArray[np.uint8], helper: int) -> int:
         status: int = self._native.run(address(self._state), address(scratch), helper)

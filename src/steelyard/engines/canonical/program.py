@@ -27,7 +27,7 @@ ALL_POSITIONS: Final = 2**31
 
 
 def aligned(shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
-    """Zeros that begin at a multiple of 64 bytes."""
+    """Zeros that begin at a multiple of 64 bytes. All that kernels read or write, weights apart, is made here."""
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     room = np.zeros(size + 64, np.uint8)
     skip = -room.ctypes.data % 64
@@ -82,6 +82,8 @@ def buffers(shape: Shape, tokens: int) -> Buffers:
     padded = -(-shape.vocabulary // LOGIT_ALIGN) * LOGIT_ALIGN
     f32, i64 = np.float32, np.int64
     pairs = (tokens * widest // BLOCK,)
+    rows = aligned((tokens,), i64)
+    rows[:] = range(tokens)
     return Buffers(
         x=aligned((tokens, shape.width), f32),
         normed=aligned((tokens, shape.width), f32),
@@ -99,7 +101,7 @@ def buffers(shape: Shape, tokens: int) -> Buffers:
         less32=aligned((2 * pairs[0],), np.int32),
         positions=aligned((tokens,), i64),
         tables=aligned((tokens,), i64),
-        rows=np.arange(tokens, dtype=i64),
+        rows=rows,
         wanted=aligned((tokens,), i64),
     )
 

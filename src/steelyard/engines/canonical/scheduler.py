@@ -46,7 +46,7 @@ class Scheduler:
             while not self._fits(needed):
                 self._change.wait()
             self._free_pages -= needed
-            run.table = np.zeros(needed, np.int64)
+            run.table = aligned((needed,), np.int64)
             self._runs.append(run)
             self._change.notify_all()
 

@@ -61,9 +61,12 @@ def cuts() -> Iterator[dict[str, object]]:
             "tokens": 8 * chance.randint(1, 8),
             "prefill": chance.randint(1, 50),
         }
-    yield {"threads": 2, "recipe": replace(HERE, tiles=(1, 8), page=16)}
-    yield {"threads": 2, "recipe": replace(HERE, tiles=(3, 5, 8), page=48)}
+    for _ in range(3):
+        tiles = (*sorted(chance.sample(range(1, 8), chance.randint(1, 3))), 8)
+        yield {"threads": 2, "recipe": replace(HERE, tiles=tiles, page=16 * chance.randint(1, 8))}
     yield {"threads": 2, "recipe": replace(HERE, dot="plain", half=False, tiles=(8,))}
+    if not native.host()[2].isdisjoint({"avx512vnni", "avxvnni"}):
+        yield {"threads": 1, "recipe": replace(HERE, dot="vnni256")}
 
 
 @pytest.mark.parametrize("cut", list(cuts()), ids=str)
@@ -84,6 +87,27 @@ def test_evidence_does_not_depend_on_how_the_work_is_cut(
         asker.join()
     engine.close()
     assert [together[i] for i in range(len(JOBS))] == truth
+
+
+def test_evidence_survives_a_restart_between_any_two_tokens(file: Path, truth: list[list[Step]]) -> None:
+    """Every token of the longest job comes from a new engine, cut otherwise, that is told the tokens before."""
+    job, steps = JOBS[-1], truth[-1]
+    chance = random.Random(11)
+    for count, step in enumerate(steps):
+        engine = CanonicalEngine(
+            file,
+            "tiny",
+            threads=chance.randint(1, 2),
+            cache=file.parent,
+            grain=chance.randint(0, 5),
+            tokens=8 * chance.randint(1, 4),
+            recipe=HERE if count % 2 else replace(HERE, dot="plain"),
+        )
+        known = tuple(step.id for step in steps[:count])
+        rest = replace(job, prompt=job.prompt + known, max_units=job.max_units - count)
+        answer = engine.generate(rest)
+        assert next(answer) == step
+        engine.close()
 
 
 @pytest.mark.parametrize("cpu", ["x86-64", "haswell", "skylake-avx512"])
