@@ -48,7 +48,8 @@ def open_file(path: Path, cache: Path | None = None) -> File:
     data: Bytes = np.memmap(path, dtype=np.uint8, mode="r")
     if len(data) != head.file_size:
         raise Malformed("model.truncated", f"{path.name}: {len(data)} bytes, {head.file_size} when it was opened")
-    digest = hashlib.sha256(data.data).digest()
+    with path.open("rb") as file:  # read, not mapped: pages that were only hashed need not stay in memory
+        digest = hashlib.file_digest(file, "sha256").digest()
     folder = platformdirs.user_cache_path("steelyard") / "packed" if cache is None else cache
     version = hashlib.sha256((root.graph(size) + root.ARITHMETIC).encode()).hexdigest()[:8]
     place = folder / f"{digest.hex()[:32]}-{version}.pack"
