@@ -124,7 +124,9 @@ def embed(data: Bytes, tensor: gguf_head.Tensor, ids: NDArray[np.int64]) -> Floa
 
 def load(file: File, threads: int, recipe: Recipe | None = None, tokens: int = TOKENS, grain: int = 0) -> Model:
     """A model with the fastest kernels for this CPU, or with those of `recipe`."""
-    made = recipe or native.recipe_here(file.shape.head_dim, file.shape.heads // file.shape.key_heads)
+    kinds = {KINDS[tensor.kind][0] for tensor in file.head.tensors if len(tensor.shape) == 2}
+    group = file.shape.heads // file.shape.key_heads
+    made = recipe or native.recipe_here(file.shape.head_dim, group, tuple(sorted(kinds)))
     return Model(file, made, native.load(made), threads, tokens, grain)
 
 

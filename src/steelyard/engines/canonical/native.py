@@ -42,13 +42,13 @@ class Native:
         """run(state, scratch, helper), addresses as numbers; the GIL is released meanwhile."""
 
 
-def names() -> tuple[str, ...]:
-    """All functions of a build."""
-    return (RUN, "attention", "pick", "weigh", *ROWWISE, *MATRICES)
+def names(kinds: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """All functions of a build; `kinds` as in `Recipe`."""
+    return (RUN, "attention", "pick", "weigh", *ROWWISE, *(kinds or MATRICES))
 
 
 def build(recipe: Recipe, cpu: str, features: str) -> bytes:
-    """Object code of every kernel for the CPU named."""
+    """Object code of every kernel that the recipe asks for, for the CPU named."""
     module = ir.Module("canonical")
     module.triple = llvm.get_process_triple()
     pause = "llvm.x86.sse2.pause" if platform.machine().lower() in ("x86_64", "amd64") else None
@@ -58,7 +58,7 @@ def build(recipe: Recipe, cpu: str, features: str) -> bytes:
     weigh(module, "weigh", recipe)
     for name, write in ROWWISE.items():
         write(module, name, recipe)
-    for kind in MATRICES:
+    for kind in recipe.kinds or MATRICES:
         matrix(module, kind, kind, recipe)
     target = _target(cpu, features)
     parsed = llvm.parse_assembly(str(module))
@@ -84,7 +84,7 @@ def host() -> tuple[str, str, frozenset[str]]:
     return llvm.get_host_cpu_name(), features.flatten() + wide, frozenset(k for k, v in features.items() if v)
 
 
-def recipe_here(head_dim: int, group: int) -> Recipe:
+def recipe_here(head_dim: int, group: int, kinds: tuple[str, ...] = ()) -> Recipe:
     """The fastest recipe for this CPU."""
     has = host()[2]
     dot: Dot = "plain"
@@ -93,7 +93,7 @@ def recipe_here(head_dim: int, group: int) -> Recipe:
     elif "avxvnni" in has:
         dot = "vnni256"
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return Recipe(head_dim, group, dot=dot, half="f16c" in has or not x86)
+    return Recipe(head_dim, group, dot=dot, half="f16c" in has or not x86, kinds=kinds)
 
 
 def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None = None) -> Native:
@@ -106,7 +106,7 @@ def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None =
     if code is None:
         code = build(recipe, cpu, features)
         cached.keep(place, hashlib.sha256(code).digest(), code)
-    return Native(code, names(), target)
+    return Native(code, names(recipe.kinds), target)
 
 
 def _place(recipe: Recipe, cpu: str, features: str, cache: Path | None) -> Path:

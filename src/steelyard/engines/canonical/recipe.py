@@ -25,5 +25,7 @@ class Recipe:
     """Token tile widths that the matrix kernels have, ascending, none above `TILE`, the last one `TILE`."""
     page: int = 128
     """Positions in a page of the key-value cache, a multiple of 16."""
+    kinds: tuple[str, ...] = ()
+    """Formats of matrices that get a kernel, ascending; all if empty. Each takes a tenth of a second to compile."""
     reassociated: bool = False
     """Tests only: adds a row's blocks in two interleaved chains, which is NOT the canonical order."""
