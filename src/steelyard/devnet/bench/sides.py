@@ -135,7 +135,8 @@ class Bare:
             states, logits = self._model.step(Feed([unit], [position], [address(self._table)], [0]))
             unit = int(logits[0].argmax())
             if position % 2 == 0:
-                leaf(evidence(states[0]), float(logits[0][unit]))
+                logit = float(logits[0][unit])
+                leaf(evidence(states[0], logit), logit)
             took[position % 2][position // 2] = perf_counter() - begin
         return median(took[0]), median(took[1])
 

@@ -45,6 +45,7 @@ def open_file(path: Path, cache: Path | None = None) -> File:
     Raises what `gguf_head.read`, `shape.read` and `root.spans` do; OSError is the caller's."""
     head = gguf_head.read(path)
     size = shape.read(head)
+    native.begin(_recipe(head, size))
     data: Bytes = np.memmap(path, dtype=np.uint8, mode="r")
     if len(data) != head.file_size:
         raise Malformed("model.truncated", f"{path.name}: {len(data)} bytes, {head.file_size} when it was opened")
@@ -122,11 +123,14 @@ def embed(data: Bytes, tensor: gguf_head.Tensor, ids: NDArray[np.int64]) -> Floa
     return values.reshape(len(ids), columns)
 
 
+def _recipe(head: Head, size: Shape) -> Recipe:
+    kinds = {KINDS[tensor.kind][0] for tensor in head.tensors if len(tensor.shape) == 2}
+    return native.recipe_here(size.head_dim, size.heads // size.key_heads, tuple(sorted(kinds)))
+
+
 def load(file: File, threads: int, recipe: Recipe | None = None, tokens: int = TOKENS, grain: int = 0) -> Model:
     """A model with the fastest kernels for this CPU, or with those of `recipe`."""
-    kinds = {KINDS[tensor.kind][0] for tensor in file.head.tensors if len(tensor.shape) == 2}
-    group = file.shape.heads // file.shape.key_heads
-    made = recipe or native.recipe_here(file.shape.head_dim, group, tuple(sorted(kinds)))
+    made = recipe or _recipe(file.head, file.shape)
     return Model(file, made, native.load(made), threads, tokens, grain)
 
 

@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import platform
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -104,9 +105,23 @@ def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None =
     place = _place(recipe, cpu, features, cache)
     code = _read(place)
     if code is None:
-        code = build(recipe, cpu, features)
+        begun = _begun.pop(place, None)
+        code = begun.result() if begun else build(recipe, cpu, features)
         cached.keep(place, hashlib.sha256(code).digest(), code)
     return Native(code, names(recipe.kinds), target)
+
+
+_begun: Final[dict[Path, Future[bytes]]] = {}
+
+
+def begin(recipe: Recipe) -> None:
+    """Compiles meanwhile what `load` will need, unless the cache has it: to hash and pack a file takes as long."""
+    cpu, features, _ = host()
+    place = _place(recipe, cpu, features, None)
+    if not place.exists() and place not in _begun:
+        executor = ThreadPoolExecutor(1, "steelyard-compiler")
+        _begun[place] = executor.submit(build, recipe, cpu, features)
+        executor.shutdown(wait=False)
 
 
 def _place(recipe: Recipe, cpu: str, features: str, cache: Path | None) -> Path:

@@ -129,6 +129,26 @@ def test_ari_5_nan_in_evidence_has_one_form() -> None:
     assert evidence(odd) == struct.pack("<3I", 0x7FC00000, 0x7FC00000, 0x3F800000)
 
 
+@pytest.mark.parametrize("kind", native.MATRICES)
+def test_ari_5_one_nan_in_a_state_makes_each_of_its_logits_nan(bare: Bare, kind: str) -> None:
+    """So `evidence` need not look at states whose logit is a number. Weights are zeros: nothing hides it, not even 0·NaN."""
+    row = np.ones(64, np.float32)
+    row[40] = np.nan
+    made = bare.quantise(row)
+    arrays = [aligned((2, TILE, 32), np.int8), *(aligned((2, TILE), a.dtype) for a in made[1:])]
+    for array, part in zip(arrays, made, strict=True):
+        array[:, 0] = part
+    if kind == "f32":
+        arrays[0] = aligned((64,), np.float32)
+        arrays[0][:] = row
+    weights, out = aligned((64 * 4 * 16,), np.uint8), aligned((1, 16), np.float32)
+    slots = (matmul.QUANTS, matmul.SCALES, matmul.SUMS, matmul.LESS8, matmul.LESS128)
+    sizes = {matmul.BLOCKS: 2, matmul.STRIDE: 16, matmul.TOKENS: 1, matmul.GROUPS: 1, matmul.GRAIN: 1}
+    places = {matmul.WEIGHTS: address(weights), matmul.OUT: address(out)}
+    bare.call(kind, dict(zip(slots, map(address, arrays), strict=True)) | sizes | places, 1)
+    assert np.isnan(out).all()
+
+
 def test_ari_22_tables_are_the_references_and_close_to_the_truth() -> None:
     cosines, sines = rope.tables(100000.0, 32, 700)
     for position in (0, 1, 2, 699):
