@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from steelyard.protocol.errors import Unavailable
 
@@ -40,9 +40,9 @@ class Child:
 
     def __init__(self, side: str, file: Path, threads: int, environment: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", __name__, side, str(file), str(threads)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment and dict(environment)
+        pipe, given = subprocess.PIPE, environment and dict(environment)
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=given
         )
         self.load: float = self._said()["load"]
         """Seconds from the process's first line to a loaded model."""
@@ -58,7 +58,7 @@ class Child:
         done: Done = self._said()
         return done
 
-    def _said(self):  # type: ignore[no-untyped-def]  # JSON
+    def _said(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -82,11 +82,16 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def _say(what: Mapping[str, float]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
 def _main(begin: float, name: str, file: Path, threads: int) -> None:
     from steelyard.devnet.bench.sides import SIDES, ids_of
 
     side = SIDES[name](file, threads)
-    print(json.dumps({"load": perf_counter() - begin}), flush=True)
+    _say({"load": perf_counter() - begin})
     for line in sys.stdin:
         task: Task = json.loads(line)
         prompt = ids_of(file, 0, task["prompt"])
@@ -94,7 +99,7 @@ def _main(begin: float, name: str, file: Path, threads: int) -> None:
         while not ids or perf_counter() < until:
             spent += side.run([prompt], task["ids"]).rest
             ids += task["ids"]
-        print(json.dumps(Done(rate=ids / spent, peak=peak())), flush=True)
+        _say({"rate": ids / spent, "peak": peak()})
     side.close()
 
 

@@ -1,8 +1,8 @@
 """`steelyard bench engine`: the canonical engine beside llama.cpp, the same file and threads, taken in turns.
 
-A round measures ours, then the peer, so that a busy machine hurts both; the ratio ours/peer is taken within a round, and
-its median and range over the rounds are reported. The first round is not counted. Some phases have ourselves as the
-peer: what they compare stands beside them in `PHASES`.
+A round measures ours, then the peer, so that a busy machine hurts both; the ratio ours/peer is taken within a round,
+and its median and range over the rounds are reported. A round before them is not counted. Some phases have ourselves as
+the peer: what they compare stands beside them in `PHASES`.
 """
 
 import os
@@ -233,10 +233,12 @@ def measure(
         tell: called with what is being measured.
         left_out: called with what cannot be measured, and why.
 
-    Raises Refused("bench.phase"); Unavailable("bench.child")."""
+    Raises Refused: `bench.phase`, `bench.number`; Unavailable("bench.child")."""
     unknown = [phase for phase in phases if phase not in PHASES]
     if unknown:
         raise Refused("bench.phase", f"{unknown[0][:40]!r} is none of {list(PHASES)}")
+    if min(*threads, size.rounds) < 1:
+        raise Refused("bench.number", f"threads {list(threads)}, rounds {size.rounds}: at least 1 each")
     for model in models:
         try:
             file = store.find(model)

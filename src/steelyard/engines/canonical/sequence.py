@@ -25,8 +25,8 @@ def leaf(state: bytes, logit: float) -> bytes:
 
 
 def evidence(state: Floats, logit: float = nan) -> bytes:
-    """A final-norm output as bytes; any NaN as 0x7FC00000. One NaN in it makes each of its logits NaN, so a `logit` that
-    is none saves the look, which would cost a whole percent of a step."""
+    """A final-norm output as bytes; any NaN as 0x7FC00000. One NaN makes each of its logits NaN, so a `logit` that is a
+    number saves the look, which would cost a whole percent of a step."""
     if isnan(logit):
         state = np.where(np.isnan(state), np.float32(nan), state)
     return state.astype(LITTLE_ENDIAN, copy=False).tobytes()

@@ -131,7 +131,7 @@ def test_ari_5_nan_in_evidence_has_one_form() -> None:
 
 @pytest.mark.parametrize("kind", native.MATRICES)
 def test_ari_5_one_nan_in_a_state_makes_each_of_its_logits_nan(bare: Bare, kind: str) -> None:
-    """So `evidence` need not look at states whose logit is a number. Weights are zeros: nothing hides it, not even 0·NaN."""
+    """So `evidence` need not look at states whose logit is a number. Weights are zeros: not even 0·NaN hides it."""
     row = np.ones(64, np.float32)
     row[40] = np.nan
     made = bare.quantise(row)
