@@ -33,6 +33,7 @@ COMMANDS = (
     ("doctor", "nodes:doctor", "Say what would keep this machine from selling, and how to mend it."),
     ("gateway", "nodes:gateway", "Serve OpenAI's API to your own programs, bought on the market."),
     ("audit", "nodes:audit", "Check drawn answers, sit on juries, earn from liars."),
+    ("bench", "bench:app", "Measure this machine: our engine beside somebody else's."),
 )
 REFUSED, INTERRUPTED = 1, 130
 

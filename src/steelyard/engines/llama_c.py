@@ -2,8 +2,9 @@
 
 The wheel's own server loses ids while a letter is not complete, so ids are taken from the C interface. Its parameter
 structs grow with every release: they are opaque here, with room to spare (they are returned through a pointer and come
-last where they are passed by value, so bytes too many hurt nobody). Only the first two fields of the context's are
-written, after their defaults were recognised, and what came of them is checked.
+last where they are passed by value, so bytes too many hurt nobody). Only the first four fields of the context's are
+written, after their defaults were recognised, and what came of them is checked. A batch's fields are what they were in
+2024.
 """
 
 import ctypes
@@ -18,20 +19,35 @@ from steelyard.protocol.errors import Malformed, Refused, Unavailable
 
 INSTALL: Final = "pip install 'steelyard[llamacpp]'"
 ROOM: Final = 2048  # bytes; the structs of 2026 take about 150
-DEFAULT_CONTEXT, DEFAULT_BATCH = 512, 2048
+DEFAULTS: Final = (512, 2048, 512, 1)
+"""Of a context: ids, ids in a batch, ids in a part of a batch, sequences."""
 PROMPT_BATCH: Final = 512
 """Ids of a prompt that are decoded between two looks at whether the run was cancelled."""
+
+
+_POINTER, _INT, _UINT, _FLOAT, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_float, ctypes.c_size_t
 
 
 class _Opaque(ctypes.Structure):
     _fields_ = (("bytes", ctypes.c_ubyte * ROOM),)
 
 
+class _Batch(ctypes.Structure):
+    _fields_ = (
+        ("count", _INT),
+        ("ids", ctypes.POINTER(_INT)),
+        ("embeddings", _POINTER),
+        ("positions", ctypes.POINTER(_INT)),
+        ("sequence_counts", ctypes.POINTER(_INT)),
+        ("sequences", ctypes.POINTER(ctypes.POINTER(_INT))),
+        ("wanted", ctypes.POINTER(ctypes.c_int8)),
+    )
+
+
 class _ChainParameters(ctypes.Structure):
     _fields_ = (("no_perf", ctypes.c_bool),)
 
 
-_POINTER, _INT, _UINT, _FLOAT, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_float, ctypes.c_size_t
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, _POINTER)
 _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "llama_backend_init": (None, ()),
@@ -109,9 +125,9 @@ class Model:
         self.context: int = self._c.llama_model_n_ctx_train(self._at)
         self.ends = frozenset(at for at in range(self.vocabulary) if self._c.llama_vocab_is_eog(vocabulary, at))
 
-    def run(self, context: int, threads: int) -> "Run":
-        """Memory for `context` ids. Raises Unavailable("engine.memory")."""
-        return Run(self._c, self._at, context, threads)
+    def run(self, context: int, threads: int, sequences: int = 1) -> "Run":
+        """Memory for `context` ids of all sequences together. Raises Unavailable("engine.memory")."""
+        return Run(self._c, self._at, context, threads, sequences)
 
     def free(self) -> None:
         """Afterwards neither it nor any of its runs may be used."""
@@ -119,15 +135,15 @@ class Model:
 
 
 class Run:
-    """One sequence of ids and its KV cache; used by one thread at a time, and again after `begin`."""
+    """Sequences of ids and their KV cache; used by one thread at a time, and again after `begin`."""
 
-    def __init__(self, c: Any, model: int, context: int, threads: int) -> None:
+    def __init__(self, c: Any, model: int, context: int, threads: int, sequences: int) -> None:
         self._c = c
         given = c.llama_context_default_params()
         fields = ctypes.cast(ctypes.byref(given), ctypes.POINTER(_UINT))
-        if (fields[0], fields[1]) != (DEFAULT_CONTEXT, DEFAULT_BATCH):
-            raise Refused("engine.not-installed", f"this xllamacpp begins its contexts with {fields[0]}, {fields[1]}")
-        fields[0], fields[1] = context, PROMPT_BATCH
+        if tuple(fields[:4]) != DEFAULTS:
+            raise Refused("engine.not-installed", f"this xllamacpp begins its contexts with {fields[:4]}")
+        fields[0], fields[1], fields[3] = context, PROMPT_BATCH, sequences
         self._at = c.llama_init_from_model(model, given)
         if not self._at:
             raise Unavailable("engine.memory", f"llama.cpp makes no context of {context} ids")
@@ -159,6 +175,22 @@ class Run:
         code = self._c.llama_decode(self._at, self._c.llama_batch_get_one(held, len(ids)))
         if code != 0:
             raise Unavailable("engine.failed", f"llama_decode of {len(ids)} ids returned {code}")
+
+    def feed_each(self, more: Sequence[Sequence[int]], begins: Sequence[int]) -> list[int]:
+        """More ids of each sequence from its position on, at most `PROMPT_BATCH` together; returns the id after each.
+        Raises Unavailable("engine.failed")."""
+        rows = [(unit, at, which) for which, ids in enumerate(more) for at, unit in enumerate(ids, begins[which])]
+        count = len(rows)
+        lasts = [sum(map(len, more[: which + 1])) - 1 for which in range(len(more))]
+        ids, positions, sequences = ((_INT * count)(*column) for column in zip(*rows, strict=True))
+        places = [ctypes.pointer(_INT.from_buffer(sequences, at * ctypes.sizeof(_INT))) for at in range(count)]
+        ones = (_INT * count)(*[1] * count)
+        wanted = (ctypes.c_int8 * count)(*[at in lasts for at in range(count)])
+        batch = _Batch(count, ids, None, positions, ones, (ctypes.POINTER(_INT) * count)(*places), wanted)
+        code = self._c.llama_decode(self._at, _Opaque.from_buffer_copy(bytes(batch).ljust(ROOM, b"\0")))
+        if code != 0:
+            raise Unavailable("engine.failed", f"llama_decode of {count} ids of {len(more)} sequences returned {code}")
+        return [self._c.llama_sampler_sample(self._sampler, self._at, last) for last in lasts]
 
     def sample(self) -> int:
         """The id after all that was fed."""

@@ -212,6 +212,11 @@ class Kit:
         """Stores at byte `index` from `base` on."""
         self.builder.store(value.raw, self.at(base, index).raw, align=align)
 
+    def prefetch(self, base: Value, index: Value) -> None:
+        """Asks for the cache line of byte `index` from `base` on, which need not exist."""
+        read, keep, data = (self.const(I32, number) for number in (0, 3, 1))
+        self.intrinsic("llvm.prefetch.p0", ir.VoidType(), [self.at(base, index), read, keep, data])
+
     def intrinsic(self, name: str, returns: Any, values: Sequence[Value]) -> Value:
         function = self.module.globals.get(name)
         if function is None:

@@ -53,10 +53,12 @@ def open_file(path: Path, cache: Path | None = None) -> File:
     Raises what `gguf_head.read`, `shape.read` and `root.spans` do; OSError is the caller's."""
     head = gguf_head.read(path)
     size = shape.read(head)
-    data: Bytes = np.memmap(path, dtype=np.uint8, mode="r")
+    native.begin(_recipe(head, size))
+    data: Bytes = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))  # a plain array is indexed in less time
     if len(data) != head.file_size:
         raise Malformed("model.truncated", f"{path.name}: {len(data)} bytes, {head.file_size} when it was opened")
-    digest = hashlib.sha256(data.data).digest()
+    with path.open("rb") as file:  # read, not mapped: pages that were only hashed need not stay in memory
+        digest = hashlib.file_digest(file, "sha256").digest()
     folder = platformdirs.user_cache_path("steelyard") / "packed" if cache is None else cache
     lowered = lowering.lower(size, {tensor.name: KINDS[tensor.kind][0] for tensor in head.tensors})
     version = hashlib.sha256(root.graph_root(lowered) + root.ARITHMETIC.encode()).hexdigest()[:8]
@@ -147,14 +149,16 @@ def embed(data: Bytes, tensor: gguf_head.Tensor, ids: NDArray[np.int64]) -> Floa
     return formats.dequantise(kind, table[ids]).reshape(len(ids), columns)
 
 
+def _recipe(head: Head, size: Shape) -> Recipe:
+    kinds = {KINDS[tensor.kind][0] for tensor in head.tensors if len(tensor.shape) == 2}
+    here = native.recipe_here(size.head_dim, size.heads // size.key_heads, tuple(sorted(kinds)))
+    return replace(here, halves=size.family.halves, capped=bool(size.score_cap))
+
+
 def load(file: File, threads: int, recipe: Recipe | None = None, tokens: int = TOKENS, grain: int = 0) -> Model:
     """A model with the fastest kernels for this CPU, or with those of `recipe`."""
-    shape = file.shape
-    if recipe is None:
-        here = native.recipe_here(shape.head_dim, shape.heads // shape.key_heads)
-        kinds = tuple(sorted({KINDS[tensor.kind][0] for tensor in file.head.tensors}))
-        recipe = replace(here, halves=shape.family.halves, capped=bool(shape.score_cap), kinds=kinds)
-    return Model(file, recipe, native.load(recipe), threads, tokens, grain)
+    made = recipe or _recipe(file.head, file.shape)
+    return Model(file, made, native.load(made), threads, tokens, grain)
 
 
 __all__ = ["TOKENS", "Feed", "File", "Model", "address", "embed", "load", "open_file"]

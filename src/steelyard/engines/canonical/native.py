@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import platform
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from llvmlite import ir
 
 from steelyard.engines.canonical import cached
 from steelyard.engines.canonical.attention import attention
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.interpreter import interpreter
 from steelyard.engines.canonical.matmul import matrix
 from steelyard.engines.canonical.picking import pick, weigh
@@ -47,7 +49,7 @@ def names(recipe: Recipe) -> tuple[str, ...]:
 
 
 def build(recipe: Recipe, cpu: str, features: str, triple: str = "") -> bytes:
-    """Object code of every kernel for the CPU named; `triple` if it is of another kind than this machine's."""
+    """Object code of the recipe's kernels for the CPU named; `triple` if it is of another kind than this machine's."""
     module = ir.Module("canonical")
     module.triple = triple or llvm.get_process_triple()
     pause = "llvm.x86.sse2.pause" if module.triple.startswith("x86_64") else None
@@ -87,7 +89,7 @@ def host() -> tuple[str, str, frozenset[str]]:
     return llvm.get_host_cpu_name(), features.flatten() + wide, frozenset(k for k, v in features.items() if v)
 
 
-def recipe_here(head_dim: int, group: int) -> Recipe:
+def recipe_here(head_dim: int, group: int, kinds: tuple[str, ...] = tuple(FORMATS)) -> Recipe:
     """The fastest recipe for this CPU."""
     has = host()[2]
     dot: Dot = "plain"
@@ -96,7 +98,7 @@ def recipe_here(head_dim: int, group: int) -> Recipe:
     elif "avxvnni" in has:
         dot = "vnni256"
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return Recipe(head_dim, group, dot=dot, half="f16c" in has or not x86)
+    return Recipe(head_dim, group, dot=dot, half="f16c" in has or not x86, kinds=kinds)
 
 
 def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None = None) -> Native:
@@ -107,9 +109,23 @@ def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None =
     place = _place(recipe, cpu, features, cache)
     code = _read(place)
     if code is None:
-        code = build(recipe, cpu, features)
+        begun = _begun.pop(place, None)
+        code = begun.result() if begun else build(recipe, cpu, features)
         cached.keep(place, hashlib.sha256(code).digest(), code)
     return Native(code, names(recipe), target)
+
+
+_begun: Final[dict[Path, Future[bytes]]] = {}
+
+
+def begin(recipe: Recipe) -> None:
+    """Compiles meanwhile what `load` will need, unless the cache has it: to hash and pack a file takes as long."""
+    cpu, features, _ = host()
+    place = _place(recipe, cpu, features, None)
+    if not place.exists() and place not in _begun:
+        executor = ThreadPoolExecutor(1, "steelyard-compiler")
+        _begun[place] = executor.submit(build, recipe, cpu, features)
+        executor.shutdown(wait=False)
 
 
 def _place(recipe: Recipe, cpu: str, features: str, cache: Path | None) -> Path:

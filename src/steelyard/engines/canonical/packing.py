@@ -151,15 +151,15 @@ def load(place: Path, head: Head, shape: Shape) -> Packed | None:
     """The packed file at `place`, mapped, or None if it is not there, not whole or not what its hash says."""
     try:
         with place.open("rb") as file:
+            header = file.read(HEADER)
+            digest = hashlib.file_digest(file, "sha256").digest()  # read: a step maps the pages that it needs
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError):  # ValueError: an empty file
         return None
-    if len(data) != HEADER + body_size(head, shape) or data[:16] != MAGIC:
-        return None
-    if hashlib.sha256(memoryview(data)[HEADER:]).digest() != data[48:80]:
+    if len(data) != HEADER + body_size(head, shape) or header[:16] != MAGIC or header[48:80] != digest:
         return None
     body = np.frombuffer(data, dtype=np.uint8, offset=HEADER)
-    return Packed(data[16:48], _views(body, head, shape))
+    return Packed(header[16:48], _views(body, head, shape))
 
 
 def make(place: Path, head: Head, shape: Shape, data: Bytes, root: bytes) -> Packed:

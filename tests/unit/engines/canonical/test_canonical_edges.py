@@ -11,10 +11,11 @@ import pytest
 
 import canonical_reference as slow
 import tiny_llama
-from bare_kernels import Bare
+from bare_kernels import KIND_OF, Bare
 from steelyard.engines import gguf_head
 from steelyard.engines.canonical import lowering, native, root, rope, shape
 from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.sequence import evidence, leaf
 from steelyard.protocol import merkle
 from steelyard.protocol.hashing import sha256
@@ -66,6 +67,15 @@ def test_ari_10_rounding_is_the_references_down_to_ties(bare: Bare) -> None:
 def test_ari_5_nan_in_evidence_has_one_form() -> None:
     odd = np.array([0xFFC00001, 0x7F800001, 0x3F800000], np.uint32).view(np.float32)
     assert evidence(odd) == struct.pack("<3I", 0x7FC00000, 0x7FC00000, 0x3F800000)
+
+
+@pytest.mark.parametrize("kind", tuple(FORMATS))
+def test_ari_5_one_nan_in_a_state_makes_each_of_its_logits_nan(bare: Bare, kind: str) -> None:
+    """So `evidence` need not look at states whose logit is a number. Weights are zeros: not even 0·NaN hides it."""
+    _, elements, size = gguf_head.KINDS[KIND_OF[kind]]
+    row = np.ones((1, 256), np.float32)
+    row[0, 40] = np.nan
+    assert np.isnan(bare.matrix(kind, np.zeros((16, 256 // elements * size), np.uint8), row)).all()
 
 
 def test_ari_22_tables_are_the_references_and_close_to_the_truth() -> None:

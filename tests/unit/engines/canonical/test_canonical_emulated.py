@@ -14,6 +14,7 @@ import tiny_llama
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical import native
 from steelyard.engines.canonical.engine import CanonicalEngine
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.model import Model
 from steelyard.engines.canonical.recipe import Recipe
 from steelyard.protocol.errors import Refused
@@ -27,7 +28,7 @@ FLUSH, TOWARDS_PLUS, DEFAULT_NAN = 1 << 24, 1 << 22, 1 << 25
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One of each format, its outer matrices of the next."""
-    folder, kinds = tmp_path_factory.mktemp("models"), native.MATRICES
+    folder, kinds = tmp_path_factory.mktemp("models"), tuple(FORMATS)
     return [
         tiny_llama.write(folder / f"{kind}.gguf", TINY.but(kind=kind, outer=kinds[(i + 1) % len(kinds)]))
         for i, kind in enumerate(kinds)

@@ -17,6 +17,7 @@ import emulated
 import tiny_llama
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical import native, program
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.interpreter import KERNEL
 from steelyard.engines.canonical.model import Feed
 from steelyard.engines.canonical.pool import Pool
@@ -101,7 +102,7 @@ def run_operations(kernels: native.Native, recipe: Recipe, path: Path, fill: str
     names = {place: name for name, place in kernels.address.items()}
     found = []
     for index, row in enumerate(model._program.code):
-        if path.stem != native.MATRICES[0] and names[row[KERNEL]] not in native.MATRICES:
+        if path.stem != "q4_0" and names[row[KERNEL]] not in FORMATS:
             continue
         _fill(model, pages, fill, np.random.default_rng(index))
         model.pool.run(model._program.code[index : index + 1])
@@ -130,7 +131,7 @@ def run_draws(kernels: native.Native) -> Found:
 
 
 def _cases() -> Iterator[tuple[str, str]]:
-    for kind in native.MATRICES:
+    for kind in FORMATS:
         for fill in FILLS:
             yield kind, fill
 
@@ -138,9 +139,7 @@ def _cases() -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
-    return {
-        kind: tiny_llama.write(folder / f"{kind}.gguf", TINY.but(kind=kind, outer=kind)) for kind in native.MATRICES
-    }
+    return {kind: tiny_llama.write(folder / f"{kind}.gguf", TINY.but(kind=kind, outer=kind)) for kind in FORMATS}
 
 
 def _here(recipe: Recipe, cpu: str = "") -> Callable[[Path], tuple[native.Native, Recipe]]:

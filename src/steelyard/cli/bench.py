@@ -1,0 +1,56 @@
+"""`steelyard bench`: our parts measured beside somebody else's, on this machine."""
+
+from dataclasses import asdict, replace
+from functools import partial
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from steelyard.cli import screen
+from steelyard.protocol.errors import Refused
+
+app = App(name="bench", help="Measure this machine: our engine beside somebody else's.")
+MANY = Parameter(consume_multiple=True, negative=(), show_default=False)
+Words = Annotated[tuple[str, ...], MANY]
+Numbers = Annotated[tuple[int, ...], MANY]
+
+
+@app.command
+def engine(
+    *,
+    json: Annotated[Path | None, Parameter(help="Write the rows to this file.")] = None,
+    model: Annotated[Words, Parameter(help="Names or GGUF files; all of the store's own if not said.")] = (),
+    threads: Annotated[Numbers, Parameter(help="How many compute; 1 and 2 if not said.")] = (1, 2),
+    phase: Annotated[Words, Parameter(help="Some of the phases; all if not said.")] = (),
+    rounds: Annotated[int | None, Parameter(help="Of each phase; 5 if not said.")] = None,
+    fast: Annotated[bool, Parameter(negative=(), help="One short round: that it runs, not how fast.")] = False,
+) -> None:
+    """Compare the canonical engine with llama.cpp (extra `llamacpp`): the same file and threads, in turns.
+
+    Rows hold model, threads, phase, ours, peer, ratio (ours/peer, median of the rounds) and its spread. What is missing
+    here (a model that was not pulled, llama.cpp) is named and left out.
+    """
+    if json is not None and not json.parent.is_dir():
+        raise Refused("bench.file", f"{json}: no such folder")
+    from rich.console import Console
+
+    from steelyard.devnet.bench.engine import FAST, PHASES, Size, measure
+    from steelyard.engines import store
+
+    size = FAST if fast else Size()
+    size = size if rounds is None else replace(size, rounds=rounds)
+    console = Console(stderr=True, highlight=False, markup=False)
+    say = partial(console.print, soft_wrap=True)
+    rows = []
+    with console.status("") as status:
+        found = measure(model or tuple(store.MODELS), threads, phase or tuple(PHASES), size, status.update, say)
+        for row in found:
+            beside = "" if row.peer is None else f", peer {row.peer}"
+            say(f"{row.model}, threads {row.threads}, {row.phase}: {row.ours} {row.unit}{beside}")
+            rows.append(asdict(row))
+            if json is not None:
+                json.write_text(dumps(rows, indent=1) + "\n", encoding="utf-8")
+    shown = [{**row, "spread": "{} to {}".format(*row["spread"]) if row["spread"] else None} for row in rows]
+    screen.show_table(shown, "nothing could be measured")
