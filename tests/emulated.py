@@ -129,7 +129,7 @@ class Arm:
         self._tool("ld", "-o", self._program, folder / "driver.o", folder / "kernels.o")
         symbols = [line.split() for line in self._tool("nm", self._program).splitlines()]
         self.address: Mapping[str, int] = {name: int(value, 16) for value, _, name in symbols}
-        assert set(native.names()) < set(self.address)
+        assert set(native.names(recipe)) < set(self.address)
 
     @staticmethod
     def _tool(name: str, *arguments: str | Path) -> str:

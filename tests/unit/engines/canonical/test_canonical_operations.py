@@ -5,10 +5,12 @@ and arbitrary bits; everything that it may have written is compared, any NaN as 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import fields
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +29,10 @@ from steelyard.engines.sampling import Draw, Sampler
 
 TINY = tiny_llama.Tiny(layers=1, width=256, heads=8, key_heads=4, inner=512)
 HEAD, GROUP = 32, 2
+FAMILIES = {
+    name: TINY.but(architecture=name, head=HEAD, biases=name == "qwen2") for name in ("qwen2", "qwen3", "gemma2")
+}
+"""Between them they have every kernel that llama has not."""
 ROWS, BEHIND = 11, 122
 """Tokens at positions 122 to 132, the last ones on a second page."""
 Found = list[tuple[str, str]]
@@ -92,7 +98,8 @@ def _fill(model: models.Model, page: list[np.ndarray], fill: str, chance: np.ran
 
 
 def run_operations(kernels: native.Native, recipe: Recipe, path: Path, fill: str) -> Found:
-    """Each operation once, on memory filled anew; beside the first format's only the matrices, the rest being alike."""
+    """Each operation once, on memory filled anew; of all formats but the first only the matrices, the rest being alike,
+    and of a family all but those."""
     model = models.Model(emulated.moved(models.open_file(path, path.parent)), recipe, kernels, 1, tokens=ROWS)
     pages = [program.aligned((model.page_bytes // 4,), np.float32) for _ in range(2)]
     table = program.aligned((2,), np.int64)
@@ -102,13 +109,14 @@ def run_operations(kernels: native.Native, recipe: Recipe, path: Path, fill: str
     names = {place: name for name, place in kernels.address.items()}
     found = []
     for index, row in enumerate(model._program.code):
-        if path.stem != "q4_0" and names[row[KERNEL]] not in FORMATS:
+        kernel = names[row[KERNEL]]
+        if path.stem != "q4_0" and (kernel in FORMATS) != (path.stem in FORMATS):
             continue
         _fill(model, pages, fill, np.random.default_rng(index))
         model.pool.run(model._program.code[index : index + 1])
         memory = [getattr(model._memory, field.name) for field in fields(model._memory) if field.name != "tables"]
         digest = sha256(b"".join(_bytes(array) for array in [*memory, *pages])).hexdigest()
-        found.append((names[row[KERNEL]], digest))
+        found.append((kernel, digest))
     model.close()
     return found
 
@@ -131,48 +139,70 @@ def run_draws(kernels: native.Native) -> Found:
 
 
 def _cases() -> Iterator[tuple[str, str]]:
-    for kind in FORMATS:
+    for name in (*FORMATS, *FAMILIES):
         for fill in FILLS:
-            yield kind, fill
+            yield name, fill
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
-    return {kind: tiny_llama.write(folder / f"{kind}.gguf", TINY.but(kind=kind, outer=kind)) for kind in FORMATS}
+    made = {kind: TINY.but(kind=kind, outer=kind) for kind in FORMATS} | FAMILIES
+    return {name: tiny_llama.write(folder / f"{name}.gguf", tiny) for name, tiny in made.items()}
 
 
-def _here(recipe: Recipe, cpu: str = "") -> Callable[[Path], tuple[native.Native, Recipe]]:
-    return lambda folder: (native.load(recipe, cpu, "+sse2" if cpu else "", folder), recipe)
+Make = Callable[[Path, Recipe], Any]
+"""(folder, recipe with what the model's shape asks for) -> kernels, or what stands for them."""
 
 
-def _arm(cpu: str) -> Callable[[Path], tuple[native.Native, Recipe]]:
-    recipe = Recipe(HEAD, GROUP)
-    return lambda folder: (emulated.Arm(recipe, cpu, folder), recipe)  # type: ignore[return-value]  # stands for it
+def _here(cpu: str = "") -> Make:
+    return lambda folder, recipe: native.load(recipe, cpu, "+sse2" if cpu else "", folder)
 
 
-PLAIN = _here(Recipe(HEAD, GROUP, half="f16c" in native.host()[2]))
-BUILDS: dict[str, tuple[set[str], Callable[[Path], tuple[native.Native, Recipe]]]] = {
-    "vnni512": ({"avx512vnni"}, _here(Recipe(HEAD, GROUP, dot="vnni512"))),
-    "vnni256": ({"avx512vnni", "avxvnni"}, _here(Recipe(HEAD, GROUP, dot="vnni256"))),
-    "avx512": ({"avx512f"}, _here(Recipe(HEAD, GROUP), "skylake-avx512")),
-    "avx2": ({"avx2"}, _here(Recipe(HEAD, GROUP), "haswell")),
-    "x86-64": ({"sse2"}, _here(Recipe(HEAD, GROUP, half=False), "x86-64")),
-    "arm": (set(), _arm("generic")),
-    "arm with dotprod and fp16": (set(), _arm("neoverse-n1")),
+def _arm(cpu: str) -> Make:
+    return lambda folder, recipe: emulated.Arm(recipe, cpu, Path(mkdtemp(dir=folder)))
+
+
+def run_cases(make: Make, base: Recipe, files: dict[str, Path], folder: Path) -> dict[tuple[str, str], Found]:
+    """All operations of all files, and the draws."""
+    shaped = {"": base} | dict.fromkeys(FORMATS, base)
+    family = replace(base, halves=True, kinds=(TINY.kind, TINY.outer))
+    shaped |= {name: replace(family, capped=name == "gemma2") for name in FAMILIES}
+    kernels = {recipe: make(folder, recipe) for recipe in set(shaped.values())}
+    found = {}
+    for name, fill in _cases():
+        with _lent(kernels[base]):
+            found[name, fill] = run_operations(kernels[shaped[name]], shaped[name], files[name], fill)
+    with _lent(kernels[base]):
+        return found | {("", ""): run_draws(kernels[base])}
+
+
+def _lent(kernels: Any) -> AbstractContextManager[object]:
+    """Memory of this process for kernels that run in another."""
+    return emulated.arena().lent() if isinstance(kernels, emulated.Arm) else nullcontext()
+
+
+PLAIN = Recipe(HEAD, GROUP)
+BUILDS: dict[str, tuple[set[str], Make, Recipe]] = {
+    "vnni512": ({"avx512vnni"}, _here(), replace(PLAIN, dot="vnni512")),
+    "vnni256": ({"avx512vnni", "avxvnni"}, _here(), replace(PLAIN, dot="vnni256")),
+    "avx512": ({"avx512f"}, _here("skylake-avx512"), PLAIN),
+    "avx2": ({"avx2"}, _here("haswell"), PLAIN),
+    "x86-64": ({"sse2"}, _here("x86-64"), replace(PLAIN, half=False)),
+    "arm": (set(), _arm("generic"), PLAIN),
+    "arm with dotprod and fp16": (set(), _arm("neoverse-n1"), PLAIN),
 }
 """Features of which this processor must have one (none if it is emulated), and how the kernels are made."""
 
 
 @pytest.fixture(scope="module")
-def truth(files: dict[str, Path]) -> dict[tuple[str, str], Found]:
-    kernels, recipe = PLAIN(next(iter(files.values())).parent)
-    found = {case: run_operations(kernels, recipe, files[case[0]], case[1]) for case in _cases()}
-    return found | {("", ""): run_draws(kernels)}
+def truth(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Found]:
+    here = replace(PLAIN, half="f16c" in native.host()[2])
+    return run_cases(_here(), here, files, tmp_path_factory.mktemp("kernels"))
 
 
 def test_every_kernel_is_among_them(truth: dict[tuple[str, str], Found]) -> None:
-    assert {kernel for found in truth.values() for kernel, _ in found} == set(native.names()) - {native.RUN}
+    assert {kernel for found in truth.values() for kernel, _ in found} == set(native.names(PLAIN)) - {native.RUN}
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -180,12 +210,10 @@ def test_hostile_numbers_give_the_same_bits(
     build: str, files: dict[str, Path], truth: dict[tuple[str, str], Found], tmp_path: Path
 ) -> None:
     """ARI-1, ARI-2, ARI-5, ARI-10."""
-    needs, make = BUILDS[build]
+    needs, make, recipe = BUILDS[build]
     if needs and needs.isdisjoint(native.host()[2]):
         pytest.skip(f"this processor has none of {sorted(needs)}")
-    kernels, recipe = make(tmp_path)
-    for case in _cases():
-        with nullcontext() if needs else emulated.arena().lent():
-            assert run_operations(kernels, recipe, files[case[0]], case[1]) == truth[case], case
-    with nullcontext() if needs else emulated.arena().lent():
-        assert run_draws(kernels) == truth["", ""]
+    found = run_cases(make, recipe, files, tmp_path)
+    assert found.keys() == truth.keys()
+    for case, operations in found.items():
+        assert operations == truth[case], case
