@@ -114,7 +114,11 @@ class Deployment:
             raw = json.loads(path.read_text())
             names = ("token", "registry", "bonds", "escrow", "orders", "rulings")
             return cls(int(raw["chain_id"]), int(raw["block"]), *(checksum(raw[name]) for name in names))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise Malformed(
+                "deployment", f"{path}: {error.strerror}: the file with the contracts' addresses"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
             raise Malformed("deployment", f"{path}: {type(error).__name__} {error}") from error
 
 

@@ -1,6 +1,7 @@
 """`steelyard up`: a market that stays until it is told to go."""
 
 import signal
+import sys
 import time
 from pathlib import Path
 from types import FrameType
@@ -12,29 +13,50 @@ from steelyard.devnet.demo import WARES
 from steelyard.devnet.liars import LIARS
 
 
-class Stop(Exception):
-    """SIGTERM or SIGINT came."""
+class Stop(BaseException):
+    """SIGTERM or SIGINT came. No `except Exception` may swallow it."""
+
+
+class Signals:
+    """The signals that end a market: each is raised where it comes, and kept, since it may come where Python ignores
+    what is raised (a finaliser, a library's callback)."""
+
+    def __init__(self) -> None:
+        self.came: str | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+        usual = sys.unraisablehook
+        sys.unraisablehook = lambda told: None if isinstance(told.exc_value, Stop) else usual(told)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.came = signal.Signals(number).name
+        raise Stop(self.came)
+
+    def check(self) -> None:
+        """Raises Stop if one came."""
+        if self.came is not None:
+            raise Stop(self.came)
 
 
 def stand(model: str, port: int, liars: bool, directory: Path | None) -> None:
     """Starts the market, says where it is, restarts nothing, and stops every process at the end."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        raise Stop(signal.Signals(number).name)
-
     console = Console(highlight=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    signals = Signals()
     market = None
     try:
         with console.status("starting a market") as status:
             names = tuple(LIARS) if liars else ()
-            tell = lambda what: status.update(f"{what} …")  # noqa: E731  three words
+
+            def tell(what: str) -> None:
+                signals.check()
+                status.update(f"{what} …")
+
             market = markets.up(WARES[model], names, directory, tell, port=port)
         _say(market, console)
         dead: set[str] = set()
         while True:
+            signals.check()
             time.sleep(1.0)
             for name, node in market.processes.nodes.items():
                 if name not in dead and not node.alive():

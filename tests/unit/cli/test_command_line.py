@@ -51,6 +51,13 @@ def test_what_the_system_refuses_has_a_name_too(run: Run, tmp_path: Path, monkey
     assert (code, told) == (1, f"unavailable system.enotdir: Not a directory: {tmp_path}/file/wallets\n")
 
 
+def test_a_deployment_that_is_not_there_is_said_in_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STEELYARD_DEPLOYMENT", raising=False)
+    code, _, told = run("offers")
+    expected = "deployment.json: No such file or directory: the file with the contracts' addresses"
+    assert (code, told) == (1, f"refused deployment: {expected}\n")
+
+
 def document(claim: Claim) -> ReceiptDocument:
     def signed(record: object, signature: bytes) -> Signed:
         return sign_record(record, signature)  # type: ignore[arg-type]  # any record
