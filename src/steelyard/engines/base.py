@@ -6,7 +6,7 @@ behind it, `canonical` the real thing, `llamacpp` a float engine. A liar is an `
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,15 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Frees threads and memory; runs in flight end with Unavailable("engine.closed")."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An engine that says how busy it is, for its operator."""
+
+    def measures(self) -> Mapping[str, int]:
+        """Name, in snake case, -> number as it is now."""
         ...
 
 

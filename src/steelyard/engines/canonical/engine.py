@@ -1,17 +1,20 @@
 """`engines.base.Engine` in canonical arithmetic."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from steelyard.engines.base import Card, Job, Replay, Step
 from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical.memory import need
+from steelyard.engines.canonical.pages import Pages
 from steelyard.engines.canonical.recipe import Recipe
-from steelyard.engines.canonical.scheduler import Scheduler
+from steelyard.engines.canonical.scheduler import PREFILL_BESIDE_ANSWERS, Scheduler
 from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
+from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import Head
-from steelyard.engines.sampling import Draw
+from steelyard.engines.sampling import Draw, Sampler
 from steelyard.protocol.errors import Refused, SteelyardError
 
 ROOM: Final = 2**30
@@ -26,12 +29,14 @@ class CanonicalEngine:
         path: the file.
         name: under which it is sold.
         threads: that compute, the scheduler's included.
-        room: bytes for keys and values of all runs together.
+        room: bytes for keys and values of all runs together. A run may not be longer than they allow.
+        memory: bytes that the model may take in all; None: not looked at.
+        prefix_cache: whether keys and values are kept for answers to prompts that begin alike (docs/why/005).
         cache: folder of packed weights; the user's cache if None.
         recipe, tokens, grain, prefill: for tests: kernels' form, tokens in a step, groups of rows in a chunk, prompt
             tokens beside answers. None of them changes a bit.
 
-    Raises Refused or Malformed (`gguf.*`, `model.*`, `engine.flush-to-zero`); OSError if the file cannot be read.
+    Raises Refused or Malformed (`gguf.*`, `model.*`, `engine.option`, `engine.flush-to-zero`); OSError if the file cannot be read.
     """
 
     def __init__(
@@ -40,27 +45,40 @@ class CanonicalEngine:
         name: str,
         threads: int = 0,
         room: int = ROOM,
+        memory: int | None = None,
+        prefix_cache: bool = True,
         cache: Path | None = None,
         recipe: Recipe | None = None,
         tokens: int = models.TOKENS,
         grain: int = 0,
-        prefill: int = 32,
+        prefill: int = PREFILL_BESIDE_ANSWERS,
     ) -> None:
-        file = models.open_file(path, cache)
+        threads = threads or min(2, os.cpu_count() or 1)
+
+        def fits(head: Head, shape: Shape) -> None:
+            if memory is not None:
+                need(head, shape, tokens, threads, room).require(memory)
+
+        file = models.open_file(path, cache, fits)
         head, shape = file.head, file.shape
         self.file_sha256 = file.sha256
+        model = models.load(file, threads, recipe, tokens, grain)
+        pages = Pages(room // model.page_bytes, model.page_bytes, model.recipe.page, prefix_cache)
+        if pages.total == 0:
+            model.close()
+            raise Refused("engine.option", f"room {room}: a page of keys and values takes {model.page_bytes} bytes")
         self.card = Card(
             name=name,
             model_root=file.packed.root,
             canonical=True,
-            context_length=shape.context,
+            context_length=min(shape.context, pages.total * pages.positions),
             vocabulary=shape.vocabulary,
             ends=_ends(head),
             quantization=head.quantization(),
             size_bytes=file.size,
         )
-        model = models.load(file, threads or min(2, os.cpu_count() or 1), recipe, tokens, grain)
-        self._scheduler = Scheduler(model, room, prefill)
+        sampler = Sampler(model.native, model.pool.run, shape.vocabulary)
+        self._scheduler = Scheduler(model, sampler, pages, prefill)
 
     def generate(self, job: Job) -> Iterator[Step]:
         """See `Engine.generate`; also raises Unavailable("engine.busy"). With a delivered prefix it returns when that
@@ -85,12 +103,16 @@ class CanonicalEngine:
             return Replay((), (), b"")
         if not answer:
             known = list(job.prompt[:-1])
-        run = InFlight(known, job.answer_from, draw, len(known), sink)
+        run = InFlight(known, job.answer_from, draw, len(known), sink, shares=False)
         self._scheduler.add(run)
         error = sink.over.get()
         if error is not None:
             raise error
         return Replay(tuple(sink.expected), tuple(sink.leaves), b"".join(sink.states), sink.mismatch)
+
+    def measures(self) -> Mapping[str, int]:
+        """See `Measured`."""
+        return self._scheduler.measures()
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -141,7 +163,7 @@ class Answer(Iterator[Step]):
         return item
 
     def close(self) -> None:
-        """Cancels the run if it is not over."""
+        """Cancels the run if it is not over. Any thread may; one that waits for a step sees the end."""
         if not self._over:
             self._over = True
             self._scheduler.cancel(self._run)

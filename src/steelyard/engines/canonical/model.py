@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,12 +40,15 @@ class File:
     size: int
 
 
-def open_file(path: Path, cache: Path | None = None) -> File:
-    """Reads, refuses, hashes and packs (or finds the packed file in `cache`).
+def open_file(path: Path, cache: Path | None = None, fits: Callable[[Head, Shape], None] | None = None) -> File:
+    """Reads, refuses, hashes and packs (or finds the packed file in `cache`). `fits` may refuse a model before memory
+    is taken for it.
 
-    Raises what `gguf_head.read`, `shape.read` and `root.spans` do; OSError is the caller's."""
+    Raises what `gguf_head.read`, `shape.read`, `root.spans` and `fits` do; OSError is the caller's."""
     head = gguf_head.read(path)
     size = shape.read(head)
+    if fits is not None:
+        fits(head, size)
     data: Bytes = np.memmap(path, dtype=np.uint8, mode="r")
     if len(data) != head.file_size:
         raise Malformed("model.truncated", f"{path.name}: {len(data)} bytes, {head.file_size} when it was opened")
