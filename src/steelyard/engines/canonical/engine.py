@@ -36,7 +36,8 @@ class CanonicalEngine:
         recipe, tokens, grain, prefill: for tests: kernels' form, tokens in a step, groups of rows in a chunk, prompt
             tokens beside answers. None of them changes a bit.
 
-    Raises Refused or Malformed (`gguf.*`, `model.*`, `engine.option`, `engine.flush-to-zero`); OSError if the file cannot be read.
+    Raises Refused or Malformed (`gguf.*`, `model.*`, `engine.option`, `engine.flush-to-zero`); OSError if the file
+    cannot be read.
     """
 
     def __init__(

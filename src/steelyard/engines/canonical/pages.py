@@ -1,8 +1,8 @@
 """Pages of keys and values: who holds which, and which are kept for runs that begin with the same ids.
 
-A page holds the keys and values of as many positions as the recipe says. Once full it never changes, and its bits follow
-from its ids and all ids before them, so a run that begins with the same ids reads it instead of computing it again.
-Only whole pages are kept. Found by a chain of hashes, believed by comparing ids: no collision serves another's keys.
+Once full a page never changes, and its bits follow from its ids and all ids before them, so a run that begins with the
+same ids reads it instead of computing it again. Only whole pages are kept. They are found by a chain of hashes and
+believed by comparing ids: no collision serves another's keys.
 
 Invariants: unclaimed + promised + held = total, where a page that several runs hold counts once and one that nobody
 holds (idle) is unclaimed. Whoever holds a page holds its parent; so a page never leaves before its children.

@@ -73,9 +73,9 @@ class Scheduler:
             if self._closing or not self._thread.is_alive():
                 raise Unavailable("engine.closed", "the engine is closed")
             if len(self._waiting) >= MAX_WAITING:
-                pages = f"needs {self._pages.needed(run.most)} pages, {self._pages.unclaimed} of {self._pages.total} free"
-                told = f"{len(self._runs)} runs of {MAX_RUNS}, {len(self._waiting)} waiting of {MAX_WAITING}; {pages}"
-                raise Unavailable("engine.busy", told)
+                told = f"{len(self._runs)} runs of {MAX_RUNS}, {len(self._waiting)} waiting of {MAX_WAITING}"
+                pages = f"{self._pages.unclaimed} of {self._pages.total} free"
+                raise Unavailable("engine.busy", f"{told}; needs {self._pages.needed(run.most)} pages, {pages}")
             self._waiting.append(run)
             self._admit()
 
@@ -182,19 +182,16 @@ class Scheduler:
         picks = self._sampler.pick(logits, [run.draw for run, _ in rows], [at for _, at in rows]) if rows else []
         over: set[InFlight] = set()
         for index, (run, position) in enumerate(rows):
-            if run.cancelled or run in over:
-                continue
-            if run.sink.row(run, position, picks[index], states[index], logits[index]):
+            if run not in over and run.sink.row(run, position, picks[index], states[index], logits[index]):
                 over.add(run)
         self._settle(chosen, over)
 
     def _settle(self, chosen: list[tuple[InFlight, int]], over: set[InFlight]) -> None:
-        """What a step changes in the runs that it advanced, but for those that were cancelled meanwhile."""
+        """What a step changes in its runs; those that were cancelled meanwhile hold nothing any more."""
         with self._change:
             for run, count in chosen:
-                if not run.cancelled:
-                    run.filled += count
-                    self._pages.publish(run.lease, run.ids, run.filled)
+                run.filled += count
+                self._pages.publish(run.lease, run.ids, run.filled)
             ended = [run for run in over if not run.cancelled]
             for run in ended:
                 self._drop(run)
