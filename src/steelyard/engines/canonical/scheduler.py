@@ -100,7 +100,7 @@ class Scheduler:
         self._thread.join()
 
     def measures(self) -> Mapping[str, int]:
-        """What there is now, and prompt units so far: all of them, and those whose keys were kept from another run."""
+        """What there is now, and so far the units of prompts of answers: all, and those whose keys another run had."""
         with self._change:
             return {
                 "runs": len(self._runs),
@@ -122,7 +122,7 @@ class Scheduler:
                 passed.append(run)
                 continue
             run.lease, run.filled = lease, lease.known * self._pages.positions
-            self._prompted += len(run.ids)
+            self._prompted += len(run.ids) * run.shares
             self._reused += run.filled
             self._waiting.remove(run)
             self._runs.append(run)
