@@ -83,7 +83,8 @@ class Engine(Protocol):
     def card(self) -> Card: ...
 
     def generate(self, job: Job) -> Iterator[Step]:
-        """Yields units as they come, an end id last if one comes. Closing the iterator cancels the run.
+        """Yields units as they come, an end id last if one comes. Closing the iterator cancels the run; if it has a
+        method `cancel`, any thread may call that while another one waits for a unit, which then sees the end.
 
         Raises Refused: `order.context-too-long`, `order.unit-out-of-range`, `order.prefix-mismatch`,
         `order.parameter` (with the numbers)."""

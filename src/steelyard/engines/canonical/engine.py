@@ -164,10 +164,13 @@ class Answer(Iterator[Step]):
         return item
 
     def close(self) -> None:
-        """Cancels the run if it is not over. Any thread may; one that waits for a step sees the end."""
+        """Cancels the run if it is not over."""
         if not self._over:
             self._over = True
             self._scheduler.cancel(self._run)
+
+    cancel = close
+    """Any thread may call it."""
 
     def __del__(self) -> None:
         self.close()
