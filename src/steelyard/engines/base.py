@@ -118,7 +118,7 @@ class Text(Protocol):
 
     def render(self, messages: Sequence[Mapping[str, object]]) -> tuple[int, ...]:
         """Chat messages through the model's own template, ids out, generation prompt included.
-        Raises Refused("request.messages") if the template refuses."""
+        Raises Refused: `request.messages` if the template refuses them, `model.template` if it takes too much."""
         ...
 
     def encode(self, text: str) -> tuple[int, ...]:

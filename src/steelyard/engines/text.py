@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-import jinja2
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from steelyard.engines import gguf_head
@@ -184,10 +183,7 @@ def _template(head: Head, tokens: list[str]) -> ChatTemplate | None:
         field = {"unk": "unknown", "pad": "padding"}.get(name, name)
         at = head.fields.get(f"tokenizer.ggml.{field}_token_id")
         names[f"{name}_token"] = tokens[at] if isinstance(at, int) and 0 <= at < len(tokens) else ""
-    try:
-        return ChatTemplate(source, names)
-    except jinja2.TemplateSyntaxError as error:
-        raise Malformed("gguf.template", f"line {error.lineno}: {error.message}") from error
+    return ChatTemplate(source, names)
 
 
 def _mark(value: object) -> str:
