@@ -15,7 +15,7 @@ from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import Head
 from steelyard.engines.sampling import Draw, Sampler
-from steelyard.protocol.errors import Refused, SteelyardError
+from steelyard.protocol.errors import Malformed, Refused, SteelyardError
 
 ROOM: Final = 2**30
 """Bytes for keys and values of all runs: 182 pages of 128 positions for the default model."""
@@ -74,7 +74,7 @@ class CanonicalEngine:
             canonical=True,
             context_length=min(shape.context, pages.total * pages.positions),
             vocabulary=shape.vocabulary,
-            ends=_ends(head),
+            ends=ends(head, shape.vocabulary),
             quantization=head.quantization(),
             size_bytes=file.size,
         )
@@ -176,7 +176,11 @@ class Answer(Iterator[Step]):
         self.close()
 
 
-def _ends(head: Head) -> frozenset[int]:
-    """Ids that end an answer: the file's end of sequence and, if it names one, end of turn."""
-    found = (head.fields.get(key) for key in END_FIELDS)
-    return frozenset(end for end in found if isinstance(end, int) and not isinstance(end, bool))
+def ends(head: Head, vocabulary: int) -> frozenset[int]:
+    """Ids that end an answer: the file's end of sequence and, if it names one, end of turn.
+
+    Raises Malformed("gguf.tokenizer") for one outside the vocabulary."""
+    found = [end for key in END_FIELDS if isinstance(end := head.fields.get(key), int) and not isinstance(end, bool)]
+    if found and not 0 <= min(found) <= max(found) < vocabulary:
+        raise Malformed("gguf.tokenizer", f"ids that end an answer: {found}, known 0 to {vocabulary - 1}")
+    return frozenset(found)

@@ -102,11 +102,9 @@ def _dimensions(head: Head, tensors: dict[str, Tensor]) -> Shape:
         raise Refused("model.dimension", told)
     head_dim = width // heads
     rotated = head.fields.get("llama.rope.dimension_count", head_dim)
-    lengths = {head.fields.get(f"llama.attention.{k}_length", head_dim) for k in ("key", "value")}
-    if head_dim % BLOCK or head_dim > 256 or rotated != head_dim or lengths != {head_dim}:
-        told = (
-            f"head of {head_dim} (32 to 256, a multiple of 32), {rotated} turned, lengths {sorted(map(str, lengths))}"
-        )
+    lengths = [head.fields.get(f"llama.attention.{k}_length", head_dim) for k in ("key", "value")]
+    if head_dim % BLOCK or head_dim > 256 or [rotated, *lengths] != [head_dim] * 3:
+        told = f"head of {head_dim} (32 to 256, a multiple of 32), {rotated!r:.40} turned, lengths {lengths!r:.80}"
         raise Refused("model.dimension", told)
     embedding = tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
