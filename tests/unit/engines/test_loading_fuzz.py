@@ -3,125 +3,31 @@
 import math
 import os
 import re
-import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelyard.engines import gguf_head
+from odd_gguf import INNER, LAYER, WIDTH, File, Tensor, honest
+from steelyard.engines import gguf_head, inspection
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.engine import CanonicalEngine, ends
 from steelyard.engines.canonical.memory import need
 from steelyard.engines.text import GgufText, byte_letters
-from steelyard.protocol.errors import Refused, SteelyardError
+from steelyard.protocol.errors import Malformed, Refused, SteelyardError
 
-WIDTH, INNER, LIMIT = 64, 32, 1 << 26
-U32, F32, BOOL, STRING, ARRAY, U64 = 4, 6, 7, 8, 9, 10
-
-LAYER = (
-    ("attn_norm", WIDTH), ("ffn_norm", WIDTH), ("attn_q", WIDTH, WIDTH), ("attn_k", WIDTH, 32),
-    ("attn_v", WIDTH, 32), ("attn_output", WIDTH, WIDTH), ("ffn_gate", WIDTH, INNER), ("ffn_up", WIDTH, INNER),
-    ("ffn_down", INNER, WIDTH),
-)  # fmt: skip
-
-
-@dataclass
-class Tensor:
-    name: str
-    shape: list[int]
-    at: int
-    kind: int = 0
-
-
-@dataclass
-class File:
-    """What a file says, before it is bytes."""
-
-    fields: list[tuple[str, object]]
-    tensors: list[Tensor] = field(default_factory=list)
-    size: int = 0
-
-    def place(self, name: str, *shape: int) -> None:
-        self.tensors.append(Tensor(name, list(shape), self.size))
-        self.size += math.prod(shape) * 4
-
-    def write(self, path: Path, cut: int = 0) -> Path:
-        raw = b"GGUF" + struct.pack("<IQQ", 3, len(self.tensors), len(self.fields))
-        for key, value in self.fields:
-            raw += text(key) + typed(value)
-        for tensor in self.tensors:
-            dimensions = b"".join(struct.pack("<Q", n % 2**64) for n in tensor.shape)
-            raw += text(tensor.name) + struct.pack("<I", len(tensor.shape)) + dimensions
-            raw += struct.pack("<IQ", tensor.kind, tensor.at % 2**64)
-        raw += bytes(-len(raw) % 32)
-        path.write_bytes((raw + bytes(self.size))[: len(raw) + self.size - cut])
-        return path
-
-
-def text(value: str) -> bytes:
-    return struct.pack("<Q", len(value.encode())) + value.encode()
-
-
-def typed(value: object, inside: bool = False) -> bytes:
-    """A value with its type in front; inside an array without."""
-    if isinstance(value, bool):
-        kind, raw = BOOL, struct.pack("<?", value)
-    elif isinstance(value, int):
-        kind, raw = U64, struct.pack("<Q", value % 2**64)
-    elif isinstance(value, float):
-        kind, raw = F32, struct.pack("<f", value)
-    elif isinstance(value, str):
-        kind, raw = STRING, text(value)
-    else:
-        assert isinstance(value, list)
-        inner = struct.unpack("<I", typed(value[0])[:4])[0] if value else U32
-        kind = ARRAY
-        raw = struct.pack("<IQ", inner, len(value)) + b"".join(typed(one, inside=True) for one in value)
-    return raw if inside else struct.pack("<I", kind) + raw
-
-
-def honest() -> File:
-    """A model of one layer, of zeros, with its tokenizer."""
-    tokens = ["<s>", "</s>", *byte_letters(), "he"]
-    file = File(
-        [
-            ("general.architecture", "llama"),
-            ("llama.block_count", 1),
-            ("llama.context_length", 64),
-            ("llama.embedding_length", WIDTH),
-            ("llama.feed_forward_length", INNER),
-            ("llama.attention.head_count", 2),
-            ("llama.attention.head_count_kv", 1),
-            ("llama.attention.key_length", 32),
-            ("llama.rope.dimension_count", 32),
-            ("llama.rope.freq_base", 10000.0),
-            ("llama.attention.layer_norm_rms_epsilon", 1e-5),
-            ("tokenizer.ggml.model", "gpt2"),
-            ("tokenizer.ggml.pre", "gpt-2"),
-            ("tokenizer.ggml.tokens", tokens),
-            ("tokenizer.ggml.token_type", [3, 3] + [1] * (len(tokens) - 2)),
-            ("tokenizer.ggml.merges", ["h e"]),
-            ("tokenizer.ggml.bos_token_id", 0),
-            ("tokenizer.ggml.eos_token_id", 1),
-            ("tokenizer.ggml.add_bos_token", True),
-            ("tokenizer.chat_template", "{{ bos_token }}{{ messages[0].content }}"),
-        ]
-    )
-    file.place("token_embd.weight", WIDTH, len(tokens))
-    for name, *shape in LAYER:
-        file.place(f"blk.0.{name}.weight", *shape)
-    file.place("output_norm.weight", WIDTH)
-    return file
+LIMIT = 1 << 26
 
 
 def load(path: Path) -> None:
     """What a node does with a file before it may sell it."""
     words = GgufText(path)
     file = models.open_file(path, path.parent, lambda head, shape: need(head, shape, 8, 1, LIMIT // 2).require(LIMIT))
+    if words.vocabulary != file.shape.vocabulary:
+        raise Refused("model.vocabulary", "as `catalog.load` says")
     assert ends(file.head, file.shape.vocabulary) <= set(range(file.shape.vocabulary))
     assert words.decode(words.encode("he <s>")).endswith("he <s>")
 
@@ -204,10 +110,17 @@ def test_no_lie_gives_anything_but_a_refusal(place: Path, changes: list[Callable
     file = honest()
     cut = sum(change(file) for change in changes)
     error = refusal(file, place, cut)
-    if error is not None:
-        assert isinstance(error, Refused)
-        assert error.rule.partition(".")[0] in {"gguf", "model"}
-        assert 0 < len(error.detail) < 400
+    if error is None:
+        assert not inspection.inspect(place).unsupported
+        return
+    assert isinstance(error, Refused)
+    assert error.rule.partition(".")[0] in {"gguf", "model"}
+    assert 0 < len(error.detail) < 400
+    try:
+        found = inspection.inspect(place)
+    except Malformed:
+        return
+    assert error.rule in {one.rule for one in found.unsupported} | {"model.memory"}
 
 
 def field_is(key: str, value: object) -> Callable[[File], None]:
