@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from steelyard.cli import place, screen
 from steelyard.cli.place import HERE, Password, Place
-from steelyard.engines import gguf_head, store
+from steelyard.engines import store
 from steelyard.protocol.errors import Malformed, Refused
 
 if TYPE_CHECKING:
@@ -55,32 +55,43 @@ def list_(*, as_json: screen.Json = False) -> None:
 
 
 @app.command
-def inspect(model: str = store.DEFAULT, /, *, as_json: screen.Json = False) -> None:
-    """Say what a model's file says of itself.
+def inspect(
+    model: str = store.DEFAULT,
+    /,
+    *,
+    context: Annotated[int | None, Parameter(help="Positions; the most that is served by default.")] = None,
+    root: Annotated[bool, Parameter(negative=(), help="Also the model root, which reads the whole file.")] = False,
+    as_json: screen.Json = False,
+) -> None:
+    """Say what a model's file holds, what it takes to run it, and why it would be refused.
+
+    Work is in multiplications with additions for a token, memory in bytes for one run of the context's length.
 
     Parameters
     ----------
     model
-        A name in the store, or the path of a GGUF file.
+        A name in the store, or the path of a GGUF file, also of one that is not served here.
     """
+    from dataclasses import asdict
+
+    from steelyard.engines import inspection
+
     file = store.find(model)
-    head = gguf_head.read(file)
-    architecture = head.text("general.architecture")
-    kinds: dict[str, int] = {}
-    for tensor in head.tensors:
-        name = gguf_head.KINDS[tensor.kind][0] if tensor.kind in gguf_head.KINDS else f"ggml type {tensor.kind}"
-        kinds[name] = kinds.get(name, 0) + 1
-    told: dict[str, object] = {
-        "file": str(file),
-        "bytes": head.file_size,
-        "architecture": architecture,
-        "quantization": head.quantization(),
-        "context_length": head.fields.get(f"{architecture}.context_length"),
-        "layers": head.fields.get(f"{architecture}.block_count"),
-        "tensors": ", ".join(f"{count} {name}" for name, count in sorted(kinds.items(), key=lambda item: -item[1])),
-        "licence": head.fields.get("general.license"),
-    }
-    screen.show_fields(told, as_json)
+    found = asdict(inspection.inspect(file, context))
+    if root and not found["unsupported"]:
+        with screen.progress(f"hashing {file.name}") as report:
+            found["model_root"] = "0x" + inspection.model_root(file, report).hex()
+    if as_json:
+        screen.show_json(found)
+        return
+    tensors, why = found.pop("tensors"), found.pop("unsupported")
+    for part in ("macs_per_token", "memory"):
+        found |= {f"{part}_{name}": number for name, number in found.pop(part).items()}
+    screen.show_fields(found, as_json=False)
+    screen.show_table(tensors, "no tensors")
+    print("served here" if not why else "not served here:")
+    for refusal in why:
+        print(f"  {refusal['rule']}: {refusal['detail']}")
 
 
 @app.command

@@ -6,7 +6,7 @@ behind it, `canonical` the real thing, `llamacpp` a float engine. A liar is an `
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class Engine(Protocol):
     def card(self) -> Card: ...
 
     def generate(self, job: Job) -> Iterator[Step]:
-        """Yields units as they come, an end id last if one comes. Closing the iterator cancels the run.
+        """Yields units as they come, an end id last if one comes. Closing the iterator cancels the run; if it has a
+        method `cancel`, any thread may call that while another one waits for a unit, which then sees the end.
 
         Raises Refused: `order.context-too-long`, `order.unit-out-of-range`, `order.prefix-mismatch`,
         `order.parameter` (with the numbers)."""
@@ -98,6 +99,15 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Measured(Protocol):
+    """An engine that says how busy it is, for its operator."""
+
+    def measures(self) -> Mapping[str, int]:
+        """Name, in snake case, -> number as it is now."""
+        ...
+
+
 class Text(Protocol):
     """Ids to words and back: what a gateway needs of a model, without its weights."""
 
@@ -108,7 +118,7 @@ class Text(Protocol):
 
     def render(self, messages: Sequence[Mapping[str, object]]) -> tuple[int, ...]:
         """Chat messages through the model's own template, ids out, generation prompt included.
-        Raises Refused("request.messages") if the template refuses."""
+        Raises Refused: `request.messages` if the template refuses them, `model.template` if it takes too much."""
         ...
 
     def encode(self, text: str) -> tuple[int, ...]:

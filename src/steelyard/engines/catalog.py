@@ -1,9 +1,13 @@
 """From a line of configuration to an engine and its text.
 
     alphabet[?name=…&dialect=…&lie_from=…&pause=seconds]     the toy
-    canonical:<model>[?threads=…]                            bit-exact; a name in the store or the path of a GGUF file
+    canonical:<model>[?threads=…&memory=bytes&room=bytes&prefix_cache=off]
+                                                             bit-exact; a name in the store or the path of a GGUF file
     llamacpp:<model>[?threads=…&context=…&slots=…]           float, level `open` only
     package.module:factory[?anything]                        anybody's own
+
+`memory` is what the model may take in all (what the machine has available unless told otherwise), `room` the part for
+keys and values; `prefix_cache=off` shares none of them between answers (docs/why/005-shared-prefixes.md).
 
 Somebody's own factory is called with what follows the question mark (without it: with nothing) and returns
 `(engine, text)`, or an engine alone, whose card then names a model that we know. It may also return a text alone, for
@@ -24,26 +28,54 @@ from steelyard.protocol.errors import Refused, SteelyardError
 KINDS = ("alphabet", "canonical", "llamacpp")
 
 
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"{number} is below 1")
+    return number
+
+
+def _switch(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise ValueError(f"{text[:40]!r} is neither on nor off")
+    return text == "on"
+
+
+OPTIONS: Mapping[str, Mapping[str, Callable[[str], object]]] = {
+    "canonical": {"threads": _whole, "memory": _whole, "room": _whole, "prefix_cache": _switch},
+    "llamacpp": {"threads": int, "context": int, "slots": int},
+}
+
+
 def load(spec: str) -> tuple[Engine, Text]:
     """Loads an engine and its text; may take seconds.
 
     Raises Refused: `engine.unknown`, `engine.option`, `engine.factory`, `engine.not-installed`, `model.unknown`,
-    `model.not-pulled`, and Malformed `gguf.…` for a file that is no model."""
+    `model.not-pulled`, `model.…` for a file that cannot be served here, and Malformed `gguf.…` for one that is no
+    model."""
     kind, model, query = _split(spec)
     if kind == "alphabet":
         return _alphabet(_options(query, {"name": str, "dialect": str, "lie_from": int, "pause": float}))
     if kind not in KINDS:
         return _pair(_made(spec), spec)
-    options = _options(query, {"threads": int} | ({"context": int, "slots": int} if kind == "llamacpp" else {}))
+    options = _options(query, OPTIONS[kind])
     file = store.find(model)
     text = _gguf_text(model)
+    engine: Engine
     if kind == "canonical":
         from steelyard.engines.canonical.engine import CanonicalEngine
+        from steelyard.engines.canonical.memory import available
 
-        return CanonicalEngine(file, file.stem, **options), text
-    from steelyard.engines.llamacpp import LlamaCpp
+        engine = CanonicalEngine(file, file.stem, **{"memory": available()} | options)
+    else:
+        from steelyard.engines.llamacpp import LlamaCpp
 
-    return LlamaCpp(file, file.stem, **options), text
+        engine = LlamaCpp(file, file.stem, **options)
+    if engine.card.vocabulary != text.vocabulary:
+        engine.close()
+        told = f"{engine.card.vocabulary} ids in the weights, {text.vocabulary} in the tokenizer"
+        raise Refused("model.vocabulary", told)
+    return engine, text
 
 
 def load_text(spec: str) -> Text:

@@ -1,76 +1,104 @@
 """A model's chat template, rendered as Hugging Face's transformers does, in Jinja's sandbox and within bounds.
 
-The template comes with the model's file, whose hash the operator chose: it may not reach Python, nor fill the memory; a
-template that loops for long without writing is not stopped.
+The template comes with the model's file, whose hash the operator chose: it may not reach Python, nor take our time and
+memory. So each is rendered by a process of its own (`rendering`), begun at the first prompt and begun anew after a
+template that broke its bounds.
 """
 
 import json
+import signal
+import subprocess
+import sys
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn
+from contextlib import suppress
+from typing import Final
 
-from jinja2 import TemplateError
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+import jinja2
 
-from steelyard.protocol.errors import Refused
+from steelyard.engines import rendering
+from steelyard.protocol.errors import Malformed, Refused
 
-MAX_RENDERED: Final = 1 << 24
-"""Most characters of a rendered prompt, and of any product inside a template."""
-FAILURES: Final = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Also bounds `*` and `**`, with which a template of ten bytes could fill the memory."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(side) if isinstance(side, str | list | tuple) else side for side in (left, right)]
-        if not all(isinstance(size, int | float) and abs(size) <= MAX_RENDERED for size in sizes):
-            raise TemplateError(f"{operator} of these is not allowed")
-        if operator == "**" and max(map(abs, sizes)) > 64:
-            raise TemplateError("a power above 64 is not allowed")
-        if operator == "*" and abs(sizes[0] * sizes[1]) > MAX_RENDERED:
-            raise TemplateError(f"a product above {MAX_RENDERED} is not allowed")
-        return super().call_binop(context, operator, left, right)
+MAX_CPU_SECONDS: Final = 5.0
+"""For one prompt. A usual one takes a thousandth of a second."""
+MAX_SOURCE: Final = 1 << 20
+"""Most characters of a template."""
+COMMAND: Final = (sys.executable, "-P", "-m", rendering.__name__)
 
 
 class ChatTemplate:
-    """One template with the names of special tokens that templates use.
+    """One template with the names of special tokens that templates use. Any thread may render; one does at a time.
 
     Args:
         source: Jinja.
         names: `bos_token`, `eos_token` and so on.
 
-    Raises jinja2.TemplateSyntaxError."""
+    Raises Malformed("gguf.template")."""
 
     def __init__(self, source: str, names: Mapping[str, str]) -> None:
-        sandbox = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
-        sandbox.filters["tojson"] = _to_json
-        sandbox.globals["raise_exception"] = _raise_exception
+        if len(source) > MAX_SOURCE:
+            raise Malformed("gguf.template", f"{len(source)} characters, at most {MAX_SOURCE}")
+        try:
+            rendering.environment().parse(source)  # parsed, not compiled: compiling would compute its constants
+        except jinja2.TemplateSyntaxError as error:
+            raise Malformed("gguf.template", f"line {error.lineno}: {error.message}") from error
+        except RecursionError as error:
+            raise Malformed("gguf.template", f"nested too deeply, {len(source)} characters") from error
         self.source = source
-        self._template = sandbox.from_string(source)
-        self._names = dict(names)
+        self._first = {"source": source, "names": dict(names), "seconds": MAX_CPU_SECONDS}
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
 
     def render(self, messages: Sequence[object]) -> str:
-        """The prompt, with what makes the assistant speak next. Raises Refused("request.messages")."""
-        given = self._names | {"messages": messages, "add_generation_prompt": True, "tools": None, "documents": None}
-        pieces, size = [], 0
+        """The prompt, with what makes the assistant speak next. Raises Refused: `request.messages` where the template
+        refuses them, `model.template` where it breaks its bounds."""
+        given = {"messages": messages, "add_generation_prompt": True, "tools": None, "documents": None}
         try:
-            for piece in self._template.generate(given):
-                pieces.append(piece)
-                size += len(piece)
-                if size > MAX_RENDERED:
-                    raise Refused("request.messages", f"messages: more than {MAX_RENDERED} characters when rendered")
-        except FAILURES as error:
-            raise Refused("request.messages", f"messages: the model's template says: {error!s:.200}") from error
-        return "".join(pieces)
+            line = json.dumps(given)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise Refused("request.messages", f"messages: {error!s:.200}") from error
+        with self._turn:
+            said = self._ask(line)
+        if "limit" in said:
+            raise Refused("model.template", f"{said['limit']}")
+        if "error" in said:
+            raise Refused("request.messages", f"messages: the model's template says: {said['error']}")
+        return said["text"]
+
+    def _ask(self, line: str) -> dict[str, str]:
+        if self._process is None:
+            self._process = subprocess.Popen(  # noqa: S603  our own module
+                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            self._end = weakref.finalize(self, _end, self._process)
+            _write(self._process, json.dumps(self._first))
+        _write(self._process, line)
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline()
+        if answer:
+            said: dict[str, str] = json.loads(answer)
+            return said
+        status = self._process.wait()
+        self._process = None
+        self._end()
+        if status == -signal.SIGPROF:
+            return {"limit": f"more than {self._first['seconds']} CPU seconds for one prompt"}
+        return {"limit": f"the process that renders ended with status {status}"}
 
 
-def _raise_exception(message: str) -> NoReturn:
-    raise TemplateError(message)
+def _write(process: "subprocess.Popen[bytes]", line: str) -> None:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # it has ended: whoever reads its answer sees that
+        process.stdin.write(line.encode() + b"\n")
+        process.stdin.flush()
 
 
-def _to_json(value: object, indent: int | None = None, ensure_ascii: bool = False, sort_keys: bool = False) -> str:
-    """As transformers': Jinja's own filter escapes for HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, sort_keys=sort_keys)
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with suppress(BrokenPipeError):  # what was left to write
+        process.stdin.close()

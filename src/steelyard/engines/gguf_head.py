@@ -18,6 +18,10 @@ MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
 MAX_COUNT: Final = 2**20
 """Most tensors, and most key-value pairs."""
+MAX_ELEMENTS: Final = 2**23
+"""Most elements of all arrays together: a million tokens with types, scores and merges."""
+MAX_BYTES: Final = 2**28
+"""Most bytes before the weights."""
 MAX_DIMENSIONS: Final = 4
 MAX_DEPTH: Final = 3
 """Arrays of arrays, at most this deep."""
@@ -101,12 +105,15 @@ class _Cursor:
 
     def __init__(self, data: mmap.mmap, path: Path) -> None:
         self.data, self.path, self.at = data, path, 0
+        self.elements = 0
 
     def take(self, count: int) -> int:
         """Reserves `count` bytes, returns the first one's place."""
         begin, end = self.at, self.at + count
         if end > len(self.data):
             raise Malformed("gguf.truncated", f"{self.path.name}: needs byte {end}, has {len(self.data)}")
+        if end > MAX_BYTES:
+            raise Malformed("gguf.count", f"{self.path.name}: needs byte {end} before its weights, at most {MAX_BYTES}")
         self.at = end
         return begin
 
@@ -133,12 +140,17 @@ class _Cursor:
         if kind != ARRAY or depth == MAX_DEPTH:
             raise Malformed("gguf.value", f"{self.path.name}: type {kind} at byte {self.at}, depth {depth}")
         inner, count = self.number("I"), self.number("Q")
+        if count > len(self.data):  # each element takes at least one byte
+            raise Malformed("gguf.truncated", f"{self.path.name}: {count} elements, has {len(self.data)} bytes")
+        self.elements += count
+        if self.elements > MAX_ELEMENTS:
+            raise Malformed(
+                "gguf.count", f"{self.path.name}: {self.elements} elements in arrays, at most {MAX_ELEMENTS}"
+            )
         if inner in SCALARS:
             code = SCALARS[inner]
             begin = self.take(count * struct.calcsize("<" + code))
             return list(struct.unpack_from(f"<{count}{code}", self.data, begin))
-        if count > len(self.data):  # each element takes at least one byte
-            raise Malformed("gguf.truncated", f"{self.path.name}: {count} elements, has {len(self.data)} bytes")
         return [self.value(inner, depth + 1) for _ in range(count)]
 
 
@@ -146,7 +158,7 @@ def read(path: Path) -> Head:
     """The head of the file at `path`; its weights are not touched.
 
     Raises Malformed: `gguf.magic`, `gguf.version`, `gguf.truncated`, `gguf.text`, `gguf.value`, `gguf.count`,
-    `gguf.tensor`. OSError is the caller's."""
+    `gguf.duplicate`, `gguf.tensor`. OSError is the caller's."""
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise Malformed("gguf.magic", f"{path.name} does not begin with {MAGIC!r}")
@@ -165,6 +177,8 @@ def _head(cursor: _Cursor) -> Head:
     places: dict[str, int] = {}
     for _ in range(pairs):
         key, kind = cursor.string(), cursor.number("I")
+        if key in fields:  # readers differ in which one they take
+            raise Malformed("gguf.duplicate", f"{cursor.path.name}: {key[:60]} is there twice")
         places[key] = cursor.at
         fields[key] = cursor.value(kind)
     fields_end = cursor.at
@@ -172,6 +186,9 @@ def _head(cursor: _Cursor) -> Head:
     if not isinstance(alignment, int) or not 0 < alignment <= 2**16 or alignment & (alignment - 1):
         raise Malformed("gguf.value", f"{cursor.path.name}: alignment {alignment!r:.40}")
     listed = [_tensor(cursor) for _ in range(tensors)]
+    names = Counter(tensor.name for tensor in listed)
+    if len(names) != len(listed):
+        raise Malformed("gguf.duplicate", f"{cursor.path.name}: {names.most_common(1)[0][0][:60]} is there twice")
     data_at = padded(cursor.at, alignment)
     placed = tuple(_placed(tensor, data_at, alignment, cursor) for tensor in listed)
     return Head(fields, places, placed, fields_end, alignment, len(cursor.data))

@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-import jinja2
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from steelyard.engines import gguf_head
@@ -30,6 +29,8 @@ DIGIT_WISE: Final = ("smollm", "starcoder", "refact", "codeshell")
 """`tokenizer.ggml.pre` whose digits are split one by one before GPT-2's expression (llama.cpp, llama-vocab.cpp)."""
 PLAIN: Final = ("gpt-2", "gpt2")
 """`tokenizer.ggml.pre` that is GPT-2's expression alone."""
+MAX_CONTROL_WEIGHT: Final = 1 << 21
+"""Bounds the expression that finds control tokens cut short, which grows with the squares of their lengths."""
 MARKS: Final = range(0xF0000, 0xFFFFE)
 
 
@@ -55,9 +56,17 @@ class GgufText:
             for at, (token, kind) in enumerate(zip(self._tokens, self._kinds, strict=True))
             if kind == CONTROL and len(token) > 1
         }
-        begin = head.fields.get("tokenizer.ggml.bos_token_id")
-        wanted = head.fields.get("tokenizer.ggml.add_bos_token") is True and isinstance(begin, int)
-        self._begin = (begin,) if wanted and isinstance(begin, int) else ()
+        weight = sum(len(token) ** 2 for token in self._controls)
+        if weight > MAX_CONTROL_WEIGHT:
+            told = f"{len(self._controls)} control tokens, the squares of whose lengths add up to {weight}"
+            raise Malformed("gguf.tokenizer", f"{told}, at most {MAX_CONTROL_WEIGHT}")
+        self._begin: tuple[int, ...] = ()
+        if head.fields.get("tokenizer.ggml.add_bos_token") is True:
+            begin = head.integer("tokenizer.ggml.bos_token_id")
+            if not 0 <= begin < len(self._tokens):
+                told = f"tokenizer.ggml.bos_token_id {begin}, known 0 to {len(self._tokens) - 1}"
+                raise Malformed("gguf.tokenizer", told)
+            self._begin = (begin,)
         self._template = _template(head, self._tokens)
 
     @property
@@ -123,6 +132,7 @@ class GgufText:
         return re.compile(rf"(?=(?:{whole})|(?:{cut})\Z)[{first}]")
 
 
+PLAIN_BYTES: Final = frozenset({0x0A, *range(0x20, 0x7F)})
 BYTES: Final = {letter: byte for byte, letter in enumerate(byte_letters())}
 
 
@@ -138,7 +148,10 @@ def _vocabulary(head: Head) -> tuple[list[str], list[int]]:
         kinds = [1] * len(tokens)
     if not isinstance(kinds, list) or not _all_are(kinds, int) or len(kinds) != len(tokens):
         raise Malformed("gguf.tokenizer", f"tokenizer.ggml.token_type must be {len(tokens)} numbers")
-    letters = set(BYTES)
+    letters, present = set(BYTES), set(tokens)
+    missing = [byte for letter, byte in BYTES.items() if byte in PLAIN_BYTES and letter not in present]
+    if missing:  # they would vanish from prompts; rarer ones do, in real models too
+        raise Malformed("gguf.tokenizer", f"{len(missing)} of {len(PLAIN_BYTES)} plain bytes have no token")
     for token, kind in zip(tokens, kinds, strict=True):
         if kind not in {CONTROL, USER_DEFINED} and not letters.issuperset(token):
             raise Malformed("gguf.tokenizer", f"{token[:40]!r} is not made of byte letters")
@@ -184,10 +197,7 @@ def _template(head: Head, tokens: list[str]) -> ChatTemplate | None:
         field = {"unk": "unknown", "pad": "padding"}.get(name, name)
         at = head.fields.get(f"tokenizer.ggml.{field}_token_id")
         names[f"{name}_token"] = tokens[at] if isinstance(at, int) and 0 <= at < len(tokens) else ""
-    try:
-        return ChatTemplate(source, names)
-    except jinja2.TemplateSyntaxError as error:
-        raise Malformed("gguf.template", f"line {error.lineno}: {error.message}") from error
+    return ChatTemplate(source, names)
 
 
 def _mark(value: object) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from claims import SESSION, Stall
+from odd_gguf import honest
 from steelyard.chain.keystore import Keystore
 from steelyard.cli import main as cli
 from steelyard.cli import place, screen
 from steelyard.cli.nodes import engine_of
+from steelyard.engines import inspection
 from steelyard.engines.alphabet import Alphabet
 from steelyard.market.journal import Document, Journal
 from steelyard.protocol.errors import Malformed, Refused, Unavailable
@@ -288,3 +290,20 @@ def test_a_deployment_that_is_not_there_is_refused(run: Run) -> None:
         code, _, err = run(*command, "--deployment", "nowhere.json")
         assert code == 1
         assert err.startswith("refused deployment: nowhere.json: ")
+
+
+def test_inspect_says_what_a_file_holds_and_why_it_is_refused(run: Run, tmp_path: Path) -> None:
+    file = honest()
+    path = str(file.write(tmp_path / "model.gguf"))
+    code, said, _ = run("models", "inspect", path, "--context", "10", "--root", "--json")
+    found = json.loads(said)
+    assert (code, found["context"], found["unsupported"]) == (0, 10, [])
+    assert found["model_root"] == "0x" + inspection.model_root(Path(path), lambda _done, _total: None).hex()
+    code, said, _ = run("models", "inspect", path)
+    assert (code, said.splitlines()[-1]) == (0, "served here")
+    file.fields[0] = ("general.architecture", "mamba")
+    file.write(tmp_path / "model.gguf")
+    code, said, _ = run("models", "inspect", path, "--root")
+    assert code == 0
+    assert "not served here:\n  model.architecture: 'mamba'" in said
+    assert "model root" not in said

@@ -105,6 +105,9 @@ def test_a_text_needs_no_weights(stranger: str, tmp_path: Path) -> None:
         ("alphabet?volume=11", "engine.option"),
         ("alphabet?lie_from=soon", "engine.option"),
         ("llamacpp:x?wings=2", "engine.option"),
+        ("canonical:x?prefix_cache=maybe", "engine.option"),
+        ("canonical:x?memory=0", "engine.option"),
+        ("canonical:x?memory=1e9", "engine.option"),
     ],
 )
 def test_what_is_no_engine_is_refused_by_name(spec: str, rule: str) -> None:
@@ -117,6 +120,24 @@ def test_a_factory_or_module_that_breaks_is_refused_with_what_it_raised(stranger
     (tmp_path / f"{stranger}_unread.py").write_text("def make(:")
     with pytest.raises(Refused, match=r"engine\.factory: .* raised SyntaxError"):
         catalog.load(f"{stranger}_unread:make")
+
+
+def test_a_canonical_model_hears_its_memory_and_whether_it_shares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And weights for other ids than the tokenizer's are refused."""
+    heard: list[dict[str, object]] = []
+
+    def engine(_: Path, name: str, **options: object) -> Alphabet:
+        heard.append(options)
+        return Alphabet(name=name)
+
+    monkeypatch.setattr("steelyard.engines.canonical.engine.CanonicalEngine", engine)
+    monkeypatch.setattr("steelyard.engines.canonical.memory.available", lambda: 17)
+    file = tiny_gguf.write(tmp_path / "tiny.gguf")
+    assert rule_of(f"canonical:{file}") == "model.vocabulary"  # the toy has 256 ids, the file 265
+    assert rule_of(f"canonical:{file}?memory=9&room=8&prefix_cache=off&threads=1") == "model.vocabulary"
+    assert heard == [{"memory": 17}, {"memory": 9, "room": 8, "prefix_cache": False, "threads": 1}]
 
 
 def test_a_factory_that_makes_no_engine_is_refused(stranger: str) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import real_model
 import tiny_gguf
+from steelyard.engines import chat_template
 from steelyard.engines.text import GgufText
 from steelyard.protocol.errors import Malformed, Refused
 
@@ -84,14 +85,17 @@ def test_what_a_user_writes_never_becomes_a_control_id(tiny: GgufText, first: st
     assert tiny.decode(ids) == f"user\n{first}\nuser\n{second}\nassistant\n"
 
 
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> GgufText:
+    """Its template puts nothing between messages."""
+    folder = tmp_path_factory.mktemp("joined")
+    return with_template(folder, "{% for m in messages %}{{ m['content'] }}{% endfor %}")
+
+
 @given(pieces, pieces)
 @example("<|im_", "end|>")
 @example("<", "|im_end|>")
-def test_two_messages_do_not_make_a_control_token_between_them(
-    tmp_path_factory: pytest.TempPathFactory, first: str, second: str
-) -> None:
-    folder = tmp_path_factory.mktemp("joined")
-    joined = with_template(folder, "{% for m in messages %}{{ m['content'] }}{% endfor %}")
+def test_two_messages_do_not_make_a_control_token_between_them(joined: GgufText, first: str, second: str) -> None:
     ids = joined.render([{"role": "user", "content": first}, {"role": "user", "content": second}])
     assert not {START, END} & set(ids)
     assert joined.decode(ids) == first + second
@@ -116,11 +120,10 @@ def test_a_role_is_no_way_in_either(tiny: GgufText) -> None:
         ("{{ messages[0]['content'] + none }}", "NoneType"),
         ("{{ messages.__class__.__mro__ }}", "unsafe"),
         ("{{ messages.append(1) }}", "unsafe"),
-        ("{{ 'x' * 10**9 }}", "not allowed"),
-        ("{{ 9 ** 99 }}", "not allowed"),
-        ("{{ 'xxxx' * 10**7 }}", "not allowed"),
-        ("{% for i in range(1100) %}{{ 'xxxxxxxxxxxxxxxx' * 999 }}{% endfor %}", "more than"),
-        ("{% for i in range(10**6) %}{% endfor %}", "Range too big"),
+        ("{% include 'passwd' %}", "no loader"),
+        ("{{ 'x'|nosuch }}", "nosuch"),
+        ("{% for i in range(10**9) %}{% endfor %}", "Range too big"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
     ],
 )
 def test_a_template_that_refuses_or_misbehaves_is_a_refusal(tmp_path: Path, template: str, said: str) -> None:
@@ -128,6 +131,38 @@ def test_a_template_that_refuses_or_misbehaves_is_a_refusal(tmp_path: Path, temp
     with pytest.raises(Refused, match=said) as refusal:
         text.render([{"role": "user", "content": "x"}])
     assert refusal.value.rule == "request.messages"
+
+
+SECONDS, BYTES = "0.5 CPU seconds", "1073741824 bytes"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{% for i in range(1100) %}{{ 'xxxxxxxxxxxxxxxx' * 999 }}{% endfor %}", "16777216 characters"),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", SECONDS),
+        ("{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(90) }}", SECONDS),
+        ("{{ (9 * messages|length) ** (9 ** 9) }}", SECONDS),
+        ("{{ 'x' * 10 ** 10 }}", BYTES),
+        ("{{ messages[0].content.ljust(10 ** 10) }}", BYTES),
+        ("{{ '%10000000000d' % 1 }}", BYTES),
+        ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}", "more than"),
+        (
+            "{% set n = namespace(s=1) %}{% for i in range(60) %}{% set n.s = [n.s] * 2 %}{% endfor %}{{ n.s }}",
+            "more than",
+        ),
+    ],
+)
+def test_a_template_that_takes_too_much_is_refused_and_the_next_prompt_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str
+) -> None:
+    monkeypatch.setattr(chat_template, "MAX_CPU_SECONDS", 0.5)
+    text = with_template(tmp_path, "{% if messages[0].role == 'x' %}" + template + "{% endif %}y")
+    for _ in range(2):
+        assert text.render([{"role": "user", "content": "x"}]) == text.encode("y")
+        with pytest.raises(Refused, match=said) as refusal:
+            text.render([{"role": "x", "content": "x"}])
+        assert refusal.value.rule == "model.template"
 
 
 def test_a_template_reads_messages_as_transformers_lets_it(tmp_path: Path) -> None:
@@ -169,9 +204,10 @@ def test_a_tokenizer_that_is_not_built_here_is_refused_by_name(tmp_path: Path) -
 
 
 def test_a_template_that_is_no_jinja_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Malformed) as refusal:
-        with_template(tmp_path, "{% for %}")
-    assert refusal.value.rule == "gguf.template"
+    for template in ("{% for %}", "{{ " + "(" * 9999, "x" * (2**20 + 1)):
+        with pytest.raises(Malformed) as refusal:
+            with_template(tmp_path, template)
+        assert refusal.value.rule == "gguf.template"
 
 
 @contextmanager

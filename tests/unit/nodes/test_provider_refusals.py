@@ -4,7 +4,8 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from counter import (
     until,
 )
 from steelyard.engines.alphabet import Alphabet
+from steelyard.engines.base import Job, Step
 from steelyard.nodes.provider.app import app
 from steelyard.protocol import roots
 from steelyard.protocol.eip712 import Domain
@@ -345,5 +347,52 @@ def test_an_audit_over_http_hands_over_what_the_ticket_names(tmp_path: Path) -> 
         async with listening(app(counter.provider, counter.claimer)) as url, Peers(Patience()) as peers:
             package = await peers.post(url, "audits", notice(bought.digest), AuditPackage)
             assert package.receipt == bought.last.receipt
+
+    run(story)
+
+
+class Queueing(Alphabet):
+    """Its runs wait for room that never comes, until they are cancelled."""
+
+    def generate(self, job: Job) -> Iterator[Step]:
+        class Steps:
+            def __init__(self) -> None:
+                self.cancelled = threading.Event()
+
+            def __iter__(self) -> Iterator[Step]:
+                return self
+
+            def __next__(self) -> Step:
+                assert self.cancelled.wait(20)
+                raise StopIteration
+
+            def cancel(self) -> None:
+                self.cancelled.set()
+
+        return Steps()
+
+    def measures(self) -> dict[str, int]:
+        return {"waiting": 17}
+
+
+def test_a_run_that_waits_for_the_engine_ends_when_its_buyer_leaves(tmp_path: Path) -> None:
+    counter = Counter(tmp_path, Queueing())
+
+    async def story() -> None:
+        async with counter.http() as client:
+            body = msgspec.json.encode(counter.request())
+            async with client.post(PATHS["orders"], data=body):
+                await until(lambda: bool(counter.provider.runs))
+            await until(lambda: not counter.provider.runs)
+
+    run(story)
+
+
+def test_what_an_engine_measures_is_among_the_metrics(tmp_path: Path) -> None:
+    counter = Counter(tmp_path, Queueing())
+
+    async def story() -> None:
+        async with counter.http() as client, client.get("/metrics") as answer:
+            assert "steelyard_engine_waiting 17.0" in await answer.text()
 
     run(story)

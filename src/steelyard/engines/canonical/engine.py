@@ -1,19 +1,22 @@
 """`engines.base.Engine` in canonical arithmetic."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from steelyard.engines.base import Card, Job, Replay, Step
 from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical.memory import need
+from steelyard.engines.canonical.pages import Pages
 from steelyard.engines.canonical.recipe import Recipe
-from steelyard.engines.canonical.scheduler import Scheduler
+from steelyard.engines.canonical.scheduler import PREFILL_BESIDE_ANSWERS, Scheduler
 from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
+from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.canonical.trace import Trace
 from steelyard.engines.gguf_head import Head
-from steelyard.engines.sampling import Draw
-from steelyard.protocol.errors import Refused, SteelyardError
+from steelyard.engines.sampling import Draw, Sampler
+from steelyard.protocol.errors import Malformed, Refused, SteelyardError
 
 ROOM: Final = 2**30
 """Bytes for keys and values of all runs: 182 pages of 128 positions for the default model."""
@@ -29,12 +32,15 @@ class CanonicalEngine:
         path: the file.
         name: under which it is sold.
         threads: that compute, the scheduler's included.
-        room: bytes for keys and values of all runs together.
+        room: bytes for keys and values of all runs together. A run may not be longer than they allow.
+        memory: bytes that the model may take in all; None: not looked at.
+        prefix_cache: whether keys and values are kept for answers to prompts that begin alike (docs/why/005).
         cache: folder of packed weights; the user's cache if None.
         recipe, tokens, grain, prefill: for tests: kernels' form, tokens in a step, groups of rows in a chunk, prompt
             tokens beside answers. None of them changes a bit.
 
-    Raises Refused or Malformed (`gguf.*`, `model.*`, `engine.flush-to-zero`); OSError if the file cannot be read.
+    Raises Refused or Malformed (`gguf.*`, `model.*`, `engine.option`, `engine.flush-to-zero`); OSError if the file
+    cannot be read.
     """
 
     def __init__(
@@ -43,28 +49,40 @@ class CanonicalEngine:
         name: str,
         threads: int = 0,
         room: int = ROOM,
+        memory: int | None = None,
+        prefix_cache: bool = True,
         cache: Path | None = None,
         recipe: Recipe | None = None,
         tokens: int = models.TOKENS,
         grain: int = 0,
-        prefill: int = 32,
+        prefill: int = PREFILL_BESIDE_ANSWERS,
     ) -> None:
-        file = self._file = models.open_file(path, cache)
+        self._threads = threads = threads or min(2, os.cpu_count() or 1)
+
+        def fits(head: Head, shape: Shape) -> None:
+            if memory is not None:
+                need(head, shape, tokens, threads, room).require(memory)
+
+        file = self._file = models.open_file(path, cache, fits)
         head, shape = file.head, file.shape
         self.file_sha256 = file.sha256
+        model = models.load(file, threads, recipe, tokens, grain)
+        pages = Pages(room // model.page_bytes, model.page_bytes, model.recipe.page, prefix_cache)
+        if pages.total == 0:
+            model.close()
+            raise Refused("engine.option", f"room {room}: a page of keys and values takes {model.page_bytes} bytes")
         self.card = Card(
             name=name,
             model_root=file.packed.root,
             canonical=True,
-            context_length=shape.context,
+            context_length=min(shape.context, pages.total * pages.positions),
             vocabulary=shape.vocabulary,
-            ends=_ends(head),
+            ends=ends(head, shape.vocabulary),
             quantization=head.quantization(),
             size_bytes=file.size,
         )
-        self._threads = threads or min(2, os.cpu_count() or 1)
-        model = models.load(file, self._threads, recipe, tokens, grain)
-        self._scheduler = Scheduler(model, room, prefill)
+        sampler = Sampler(model.native, model.pool.run, shape.vocabulary)
+        self._scheduler = Scheduler(model, sampler, pages, prefill)
 
     def generate(self, job: Job) -> Iterator[Step]:
         """See `Engine.generate`; also raises Unavailable("engine.busy"). With a delivered prefix it returns when that
@@ -89,7 +107,7 @@ class CanonicalEngine:
             return Replay((), (), b"")
         if not answer:
             known = list(job.prompt[:-1])
-        run = InFlight(known, job.answer_from, draw, len(known), sink)
+        run = InFlight(known, job.answer_from, draw, len(known), sink, shares=False)
         self._scheduler.add(run)
         error = sink.over.get()
         if error is not None:
@@ -102,6 +120,10 @@ class CanonicalEngine:
         self._refuse(job, max(len(answer), 1))
         self._refuse_units(answer)
         return Trace(models.load(self._file, self._threads, tokens=TRACE_TOKENS), [*job.prompt, *answer])
+
+    def measures(self) -> Mapping[str, int]:
+        """See `Measured`."""
+        return self._scheduler.measures()
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -157,11 +179,18 @@ class Answer(Iterator[Step]):
             self._over = True
             self._scheduler.cancel(self._run)
 
+    cancel = close
+    """Any thread may call it."""
+
     def __del__(self) -> None:
         self.close()
 
 
-def _ends(head: Head) -> frozenset[int]:
-    """Ids that end an answer: the file's end of sequence and, if it names one, end of turn."""
-    found = (head.fields.get(key) for key in END_FIELDS)
-    return frozenset(end for end in found if isinstance(end, int) and not isinstance(end, bool))
+def ends(head: Head, vocabulary: int) -> frozenset[int]:
+    """Ids that end an answer: the file's end of sequence and, if it names one, end of turn.
+
+    Raises Malformed("gguf.tokenizer") for one outside the vocabulary."""
+    found = [end for key in END_FIELDS if isinstance(end := head.fields.get(key), int) and not isinstance(end, bool)]
+    if found and not 0 <= min(found) <= max(found) < vocabulary:
+        raise Malformed("gguf.tokenizer", f"ids that end an answer: {found}, known 0 to {vocabulary - 1}")
+    return frozenset(found)

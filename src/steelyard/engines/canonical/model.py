@@ -47,12 +47,15 @@ class File:
         return self.lowered.shape
 
 
-def open_file(path: Path, cache: Path | None = None) -> File:
-    """Reads, refuses, hashes and packs (or finds the packed file in `cache`).
+def open_file(path: Path, cache: Path | None = None, fits: Callable[[Head, Shape], None] | None = None) -> File:
+    """Reads, refuses, hashes and packs (or finds the packed file in `cache`). `fits` may refuse a model before memory
+    is taken for it.
 
-    Raises what `gguf_head.read`, `shape.read` and `root.spans` do; OSError is the caller's."""
+    Raises what `gguf_head.read`, `shape.read`, `root.spans` and `fits` do; OSError is the caller's."""
     head = gguf_head.read(path)
     size = shape.read(head)
+    if fits is not None:
+        fits(head, size)
     native.begin(_recipe(head, size))
     data: Bytes = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))  # a plain array is indexed in less time
     if len(data) != head.file_size:
@@ -60,13 +63,18 @@ def open_file(path: Path, cache: Path | None = None) -> File:
     with path.open("rb") as file:  # read, not mapped: pages that were only hashed need not stay in memory
         digest = hashlib.file_digest(file, "sha256").digest()
     folder = platformdirs.user_cache_path("steelyard") / "packed" if cache is None else cache
-    lowered = lowering.lower(size, {tensor.name: KINDS[tensor.kind][0] for tensor in head.tensors})
-    version = hashlib.sha256(root.graph_root(lowered) + root.ARITHMETIC.encode()).hexdigest()[:8]
+    graph = lowered(head, size)
+    version = hashlib.sha256(root.graph_root(graph) + root.ARITHMETIC.encode()).hexdigest()[:8]
     place = folder / f"{digest.hex()[:32]}-{version}.pack"
     packed = packing.load(place, head, size)
     if packed is None:
-        packed = packing.make(place, head, size, data, root.model_root(head, lowered, data.data))
-    return File(head, lowered, data, digest, packed, os.stat(path).st_size)
+        packed = packing.make(place, head, size, data, root.model_root(head, graph, data.data))
+    return File(head, graph, data, digest, packed, os.stat(path).st_size)
+
+
+def lowered(head: Head, size: Shape) -> Lowering:
+    """Graph and calls of a file's model."""
+    return lowering.lower(size, {tensor.name: KINDS[tensor.kind][0] for tensor in head.tensors})
 
 
 @dataclass

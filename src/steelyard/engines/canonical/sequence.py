@@ -8,9 +8,9 @@ from math import isnan, nan
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from steelyard.engines.base import Step
+from steelyard.engines.canonical.pages import Lease
 from steelyard.engines.canonical.program import Floats
 from steelyard.engines.sampling import Draw
 from steelyard.protocol.errors import Refused, SteelyardError
@@ -59,9 +59,12 @@ class InFlight:
     most: int
     """Positions for which pages are reserved."""
     sink: Sink
+    shares: bool = True
+    """May use keys and values that another run computed, and lets others use its own."""
     filled: int = 0
-    pages: list[NDArray[np.uint8]] = field(default_factory=list)
-    table: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    lease: Lease = field(default_factory=Lease)
+    overtaken: int = 0
+    """Later runs that began before this one."""
     cancelled: bool = False
 
 

@@ -57,7 +57,8 @@ class Completions:
         raw = await read_body(request)
         wanted = read_chat(raw)
         text = self.desk.text(wanted.model)
-        prompts = await _tokenised(raw, lambda: [tuple(text.render(wanted.for_template()))])
+        # always aside: the template is somebody's, and may take its whole time
+        prompts = await asyncio.to_thread(lambda: [tuple(text.render(wanted.for_template()))])
         return await self._answer(request, buyer, raw, wanted, wanted.limit(), text, prompts, ChatShape())
 
     async def text(self, request: Request) -> Response:

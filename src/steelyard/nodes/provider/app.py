@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from steelyard.engines.base import Measured
 from steelyard.nodes.provider.claiming import Claimer
 from steelyard.nodes.provider.node import Provider
 from steelyard.nodes.provider.offers import Listing
@@ -33,6 +34,9 @@ def app(provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listi
         running=lambda: len(provider.runs),
         vouched=lambda: sum(voucher.amount for voucher, _ in provider.accounts.vouchers()),
     )
+
+    if isinstance(provider.engine, Measured):
+        provider.metrics.watch_engine(provider.engine.measures)
 
     async def offers(_: Request) -> Response:
         return reply(_offers(provider))

@@ -1,6 +1,7 @@
 """What a provider counts, for Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -24,6 +25,12 @@ class Metrics:
         """An order was refused, or ended without a receipt."""
         self._failures.labels(rule).inc()
 
+    def watch_engine(self, measures: Callable[[], Mapping[str, int]]) -> None:
+        """What the engine says of itself, looked up when somebody asks."""
+        for name in measures():
+            gauge = Gauge(f"steelyard_engine_{name}", name.replace("_", " "), registry=self.registry)
+            gauge.set_function(partial(_measure, measures, name))
+
     def watch(self, running: Callable[[], float], vouched: Callable[[], float]) -> None:
         """What is looked up when somebody asks."""
         for name, about, look in (
@@ -31,3 +38,7 @@ class Metrics:
             ("vouched_micro_tokens", "Promised by vouchers", vouched),
         ):
             Gauge(f"steelyard_provider_{name}", about, registry=self.registry).set_function(look)
+
+
+def _measure(measures: Callable[[], Mapping[str, int]], name: str) -> float:
+    return measures()[name]

@@ -6,7 +6,7 @@ run decides how it ends (rule P5).
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from steelyard.engines.base import Step
@@ -32,12 +32,15 @@ class Running:
         self.left = False
         """True once the connection is gone."""
         self._stop = threading.Event()
+        self._cancel: Callable[[], None] = lambda: None
         self._frames: asyncio.Queue[Frame | SteelyardError] = asyncio.Queue()
         self._ended = False
 
     def stop(self) -> None:
-        """The run ends after the unit that it is at."""
+        """The run ends after the unit that it is at; at once, even where it waits for its first one, if the engine's
+        steps have a `cancel`."""
         self._stop.set()
+        self._cancel()
 
     def obey(self, cancel: Signed, units: int) -> None:
         """The buyer takes so many units and no more. The first cancel stands."""
@@ -72,6 +75,7 @@ class Running:
         anything else as Unavailable("engine.failed")."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Item] = asyncio.Queue()
+        self._cancel = getattr(steps, "cancel", self._cancel)
 
         def pull() -> None:
             last: Item = None
@@ -96,7 +100,7 @@ class Running:
                 if ready:
                     yield ready
         finally:
-            self._stop.set()
+            self.stop()
             await asyncio.shield(done)
 
 

@@ -124,9 +124,10 @@ def test_a_continuation_equals_the_unbroken_answer_and_a_wrong_prefix_is_refused
 
 
 def test_memory_is_bounded_and_given_back(engine: CanonicalEngine) -> None:
-    """There is room for two pages of 128 positions."""
-    with pytest.raises(Unavailable, match=r"engine\.busy.* 3 pages, 2 free"):
-        engine.generate(replace(JOB, max_units=290))
+    """There is room for two pages of 128 positions, less than the model's context of 300."""
+    assert engine.card.context_length == 256
+    with pytest.raises(Refused, match=r"order\.context-too-long: 3 \+ 254 units, at most 256"):
+        engine.generate(replace(JOB, max_units=254))
     for seed in range(5):  # each takes all the room
         list(engine.generate(replace(JOB, max_units=250, temperature=SHARP, seed=seed)))
     dropped = engine.generate(replace(JOB, max_units=250, temperature=SHARP))
