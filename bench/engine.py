@@ -1,6 +1,6 @@
 """Tokens per second of the canonical engine beside llama.cpp's, the same file and threads, taken in turns.
 
-    python bench/engine.py [--json FILE] [--model NAME ...] [--threads 1 2] [--rounds 5] [--tokens 48] [--prompt 256]
+    python bench/engine.py [--json FILE] [--model NAME|FILE ...] [--threads 1 2] [--rounds 5] [--tokens 48] [--prompt 256]
 
 A round measures one of them, then the other, so that a busy machine hurts both; the ratio is taken within a round, and
 its median and range over the rounds are printed. Decode: one token at a time, greedy, behind a prompt of 32. Prefill:
@@ -92,7 +92,7 @@ def prefill(engine: Ours | Theirs, count: int) -> float:
 
 def measure(name: str, threads: int, options: argparse.Namespace) -> list[dict[str, object]]:
     """One row for each phase."""
-    ours, theirs = Ours(store.path(name), threads), Theirs(store.path(name), threads)
+    ours, theirs = Ours(store.find(name), threads), Theirs(store.find(name), threads)
     phases: dict[str, tuple[Callable[[Ours | Theirs, int], float], int]] = {
         "decode": (decode, options.tokens),
         "prefill": (prefill, options.prompt),

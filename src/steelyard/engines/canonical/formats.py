@@ -6,7 +6,7 @@ known, an unpacker. `gguf_head.KINDS` says how large its blocks are in a file.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +133,5 @@ def dequantise(kind: str, blocks: Bytes) -> Floats:
 def _numbers(kind: str, raw: Bytes) -> Floats:
     raw = np.ascontiguousarray(raw)
     if kind == "bf16":
-        wide: Any = raw.view("<u2").astype(np.uint32) << 16
-        return wide.view(np.float32)
+        return (raw.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
     return raw.view("<f4" if kind == "f32" else "<f2").astype(np.float32)
