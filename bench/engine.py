@@ -1,6 +1,7 @@
 """Tokens per second of the canonical engine beside llama.cpp's, the same file and threads, taken in turns.
 
-    python bench/engine.py [--json FILE] [--model NAME|FILE ...] [--threads 1 2] [--rounds 5] [--tokens 48] [--prompt 256]
+    python bench/engine.py [--json FILE] [--model NAME|FILE ...] [--threads 1 2] [--rounds 5] [--tokens 48]
+                           [--prompt 256]
 
 A round measures one of them, then the other, so that a busy machine hurts both; the ratio is taken within a round, and
 its median and range over the rounds are printed. Decode: one token at a time, greedy, behind a prompt of 32. Prefill:

@@ -140,10 +140,12 @@ MIXES = {
     "q5_1": ({576: ("q5_1",), 1536: ("q5_1",)}, (0.94, 0.999)),
     "f16": ({576: ("f16",), 1536: ("f16",)}, (0.99, 0.9999)),
     "bf16": ({576: ("bf16",), 1536: ("bf16",)}, (0.99, 0.9999)),
-    "q4_k, q6_k": ({576: ("q8_0", "q5_0"), 1536: ("q4_k", "q6_k")}, (0.92, 0.998)),
+    "q4_k, q5_k, q6_k": ({576: ("q8_0", "q5_0"), 1536: ("q4_k", "q5_k", "q6_k")}, (0.92, 0.996)),
 }
-"""Types of rows of 576 and of 1536, then as above: .9626 .99938, .9722 .99921, .9994 1.00000, .9968 .99997, .9458
-.99836. (F16 and BF16: there activations are rounded to 16 bits, here not at all.)"""
+"""Types of rows of 576 and of 1536, then as above: .9626 .99938, .9722 .99921, .9994 1.00000, .9968 .99997, .9638
+.99765. F16 and BF16: there activations are rounded to 16 bits, here not at all. Super-blocks: there 256 activations
+share a scale, here 32; to the same weights with activations as they are, ours is at .99915 and llama.cpp at .99776
+(five questions)."""
 
 
 @pytest.fixture(params=[*LEAST, *MIXES])

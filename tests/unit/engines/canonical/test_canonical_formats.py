@@ -117,7 +117,7 @@ def test_ari_11_every_number_of_16_bits_is_taken_exactly(made: list[Bare], kind:
     assert finite.sum() in (2 * 31 * 32, 2 * 255 * 4)
     for bare, build in zip(made, BUILDS, strict=True):
         found = bare.matrix(kind, raw[finite].view(np.uint8), np.eye(32, dtype=np.float32))
-        assert (found.T == numbers[finite]).all(), build
+        assert (numbers[finite] == found.T).all(), build
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
