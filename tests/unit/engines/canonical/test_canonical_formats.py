@@ -10,10 +10,11 @@ import pytest
 
 import canonical_reference as slow
 import tiny_llama
-from bare_kernels import Bare
-from steelyard.engines.canonical import native
+from bare_kernels import KIND_OF, Bare
+from steelyard.engines.canonical import native, packing
 from steelyard.engines.canonical.formats import FORMATS, dequantise
 from steelyard.engines.canonical.recipe import Recipe
+from steelyard.engines.gguf_head import Tensor
 
 COLUMNS, ROWS, TOKENS = 512, 40, 13  # two super-blocks; groups and tiles that are not full
 HERE = native.recipe_here(32, 1)
@@ -81,6 +82,17 @@ def test_products_do_not_depend_on_the_build_the_tile_or_the_grain(made: list[Ba
     assert len(np.unique(truth)) > ROWS * TOKENS // 2
     for grain, bare in enumerate(made, 1):
         assert bare.matrix(kind, raw, x, grain).tobytes() == truth.tobytes(), BUILDS[grain - 1]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_packing_a_few_groups_at_a_time_changes_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, found = weights(kind), set()
+    tensor = Tensor("m", KIND_OF[kind], (COLUMNS, ROWS), 0, raw.size)
+    for groups in (64, 2, 1):
+        monkeypatch.setattr(packing, "GROUPS_AT_ONCE", groups)
+        found.add(packing.pack(tensor, raw.reshape(-1)).tobytes())
+    assert {len(packed) for packed in found} == {packing.packed_size(tensor)}
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("kind", FORMATS)
