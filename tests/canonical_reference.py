@@ -137,8 +137,8 @@ def fives(raw: bytes) -> list[int]:
     return [q + 16 * (high >> i & 1) for i, q in enumerate(low)]
 
 
-def q4_k(raw: bytes) -> list[tuple[np.float32, np.float32, list[int]]]:
-    """Eight sub-blocks: fl(d·sc), -fl(dmin·mn), 32 weights."""
+def factored(raw: bytes) -> list[tuple[np.float32, np.float32, list[int]]]:
+    """Q4_K and Q5_K, eight sub-blocks: fl(d·sc), -fl(dmin·mn), 32 weights."""
     found = []
     s = raw[4:16]
     for i in range(8):
@@ -146,8 +146,8 @@ def q4_k(raw: bytes) -> list[tuple[np.float32, np.float32, list[int]]]:
             factor, minimum = s[i] % 64, s[4 + i] % 64
         else:
             factor, minimum = s[4 + i] % 16 + s[i - 4] // 64 * 16, s[4 + i] // 16 + s[i] // 64 * 16
-        q = raw[16 + i // 2 * 32 :][:32]
-        weights = [b // 16 if i % 2 else b % 16 for b in q]
+        low, high = raw[len(raw) - 128 + i // 2 * 32 :][:32], raw[16:48] if len(raw) == 176 else bytes(32)
+        weights = [(b // 16 if i % 2 else b % 16) + 16 * (h >> i & 1) for b, h in zip(low, high, strict=True)]
         found.append((half(raw[:2]) * F(factor), -(half(raw[2:4]) * F(minimum)), weights))
     return found
 
@@ -164,7 +164,7 @@ def q6_k(raw: bytes) -> list[tuple[np.float32, list[int], list[int]]]:
     return [(half(raw[208:]), factors[2 * i : 2 * i + 2], weights[32 * i : 32 * i + 32]) for i in range(8)]
 
 
-SIZES = {"q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34, "q4_k": 144, "q6_k": 210}
+SIZES = {"q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34, "q4_k": 144, "q5_k": 176, "q6_k": 210}
 
 
 class Matrix:
@@ -187,8 +187,8 @@ class Matrix:
 
     def _block(self, raw: bytes) -> list[tuple[np.float32, np.float32 | None, list[int], list[int]]]:
         one = [1, 1]
-        if self.kind == "q4_k":
-            return [(d, m, one, weights) for d, m, weights in q4_k(raw)]
+        if self.kind in ("q4_k", "q5_k"):
+            return [(d, m, one, weights) for d, m, weights in factored(raw)]
         if self.kind == "q6_k":
             return [(d, None, factors, weights) for d, factors, weights in q6_k(raw)]
         if self.kind == "q8_0":

@@ -1,4 +1,4 @@
-"""A model's file with its matrices in other types, made by llama.cpp's own quantisers (gguf-py has none for Q4_K, Q6_K)."""
+"""A model's file with its matrices in other types, by llama.cpp's quantisers: gguf-py cannot write Q4_K and Q6_K."""
 
 import ctypes
 import struct
@@ -15,7 +15,7 @@ KIND_OF = {name: (kind, elements, size) for kind, (name, elements, size) in gguf
 
 
 def write(source: Path, target: Path, kinds: Mapping[int, tuple[str, ...]]) -> Path:
-    """Writes `source` with its matrices in other types: `kinds` says which for rows of so many numbers, taking turns."""
+    """Writes `source` with its matrices in the types that `kinds` gives for rows of so many numbers, taking turns."""
     head, data = gguf_head.read(source), np.memmap(source, np.uint8, "r")
     records, body = bytearray(), bytearray()
     turns = dict.fromkeys(kinds, 0)

@@ -18,11 +18,13 @@ KINDS = {
     "q5_1": gguf.GGMLQuantizationType.Q5_1,
     "q2_k": gguf.GGMLQuantizationType.Q2_K,
     "q4_k": gguf.GGMLQuantizationType.Q4_K,
+    "q5_k": gguf.GGMLQuantizationType.Q5_K,
     "q6_k": gguf.GGMLQuantizationType.Q6_K,
 }
 SCALES = {
     "q2_k": {80: 1 / 30, 82: 1 / 30},
     "q4_k": {0: 1 / 300, 2: 7.5 / 300},
+    "q5_k": {0: 1 / 600, 2: 15.5 / 600},
     "q6_k": {208: 1 / 1400},
 }
 """Where the binary16 scales lie in a super-block, and what makes weights about 1 of any bytes elsewhere."""
@@ -74,7 +76,7 @@ MIXED = Tiny(
     heads=8,
     key_heads=2,
     inner=512,
-    kind=("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q6_k", "f32", "f16", "bf16"),
+    kind=("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k", "f32", "f16", "bf16"),
     outer="q6_k",
 )
 """Every type that is computed, in rows that are multiples of 256."""

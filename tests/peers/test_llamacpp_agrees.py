@@ -136,13 +136,16 @@ LEAST = {
 }
 """Equal argmaxes and cosine; measured: .9755 .99911, .9742 .99930, .9303 .99895."""
 MIXES = {
-    "q5_0": ({576: ("q5_0",), 1536: ("q5_0",)}, 0.9, 0.99),
-    "q5_1": ({576: ("q5_1",), 1536: ("q5_1",)}, 0.9, 0.99),
-    "f16": ({576: ("f16",), 1536: ("f16",)}, 0.9, 0.99),
-    "bf16": ({576: ("bf16",), 1536: ("bf16",)}, 0.9, 0.99),
-    "q4_k, q6_k": ({576: ("q8_0", "q5_0"), 1536: ("q4_k", "q6_k")}, 0.9, 0.99),
+    "q5_0": ({576: ("q5_0",), 1536: ("q5_0",)}, (0.94, 0.999)),
+    "q5_1": ({576: ("q5_1",), 1536: ("q5_1",)}, (0.94, 0.999)),
+    "f16": ({576: ("f16",), 1536: ("f16",)}, (0.99, 0.9999)),
+    "bf16": ({576: ("bf16",), 1536: ("bf16",)}, (0.99, 0.9999)),
+    "q4_k, q5_k, q6_k": ({576: ("q8_0", "q5_0"), 1536: ("q4_k", "q5_k", "q6_k")}, (0.92, 0.996)),
 }
-"""Types of rows of 576 and of 1536, then as above."""
+"""Types of rows of 576 and of 1536, then as above: .9626 .99938, .9722 .99921, .9994 1.00000, .9968 .99997, .9638
+.99765. F16 and BF16: there activations are rounded to 16 bits, here not at all. Super-blocks: there 256 activations
+share a scale, here 32; to the same weights with activations as they are, ours is at .99915 and llama.cpp at .99776
+(five questions)."""
 
 
 @pytest.fixture(params=[*LEAST, *MIXES])
@@ -154,10 +157,11 @@ def pair(
         file = store.path(store.DEFAULT if name in MIXES else name)
     except store.Refused as refusal:
         pytest.skip(str(refusal))
-    least = LEAST.get(name, (0.0, 0.0))
     if name in MIXES:
-        kinds, *both = MIXES[name]
-        file, least = mixed_gguf.write(file, tmp_path / "mixed.gguf", kinds), (both[0], both[1])
+        kinds, least = MIXES[name]
+        file = mixed_gguf.write(file, tmp_path / "mixed.gguf", kinds)
+    else:
+        least = LEAST[name]
     ours, theirs = Ours(file), Theirs(file)
     yield ours, theirs, GgufText(file), least
     ours.close()
@@ -177,7 +181,6 @@ def test_argmax_and_logits_agree_at_teacher_forced_positions(
         equal += list(mine.argmax(1) == other.argmax(1))
         products += [np.vdot(a, b) for a, b in ((mine, other), (mine, mine), (other, other))]
     cosine = products[0] / np.sqrt(products[1] * products[2])
-    print("MEASURED", np.mean(equal), cosine)
     told = f"{np.mean(equal):.4f} of {len(equal)} argmaxes, cosine {cosine:.6f}"
     assert np.mean(equal) >= least[0], told
     assert cosine >= least[1], told

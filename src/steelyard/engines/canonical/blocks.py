@@ -73,13 +73,15 @@ _Q, _D = Part("q", BLOCK, BLOCK), Part("d")
 _SINGLE = Weights((_Q, _D), _scaled, _times)
 _DOUBLE = Weights((_Q, _D, Part("m")), _shifted, _plus)
 _SIXTEENS = (Part("q", BLOCK, 16), Part("q", BLOCK, 16, 16), Part("sc", 2), Part("sc", 2, first=1), _D)
+_LOWERED = Weights((_Q, Part("e"), Part("g")), _lowered, _minus)
 WEIGHTS: Final[Mapping[str, Weights]] = {
     "q4_0": _SINGLE,
     "q4_1": _DOUBLE,
     "q5_0": _SINGLE,
     "q5_1": _DOUBLE,
     "q8_0": _SINGLE,
-    "q4_k": Weights((_Q, Part("e"), Part("g")), _lowered, _minus),
+    "q4_k": _LOWERED,
+    "q5_k": _LOWERED,
     "q6_k": Weights(_SIXTEENS, _halves, _twice),
 }
 """Block formats; every other kind is a plain chain over binary32 weights and activations."""

@@ -91,6 +91,13 @@ def _six_bits(minimum: bool) -> Read:
     return read
 
 
+def _q5_k(data: Bytes, at: Whole, lane: Whole) -> Array:
+    """As Q4_K, with fifth bits before the nibbles: bit j of byte i belongs to element i of sub-block j."""
+    bit = (data[at + 16 + lane % 32].astype(np.int32) >> (lane // 32).astype(np.int32)) & 1
+    found: Array = _q4_k(data, at + 32, lane) | bit << 4
+    return found
+
+
 def _q4_k(data: Bytes, at: Whole, lane: Whole) -> Array:
     pair, within = lane // 64, lane % 64
     found: Array = (
@@ -117,6 +124,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Field]]] = {
     "q5_1": {"q": Field(32, _five(4, 0)), "d": Field(1, _half(0)), "m": Field(1, _half(2))},
     "q8_0": {"q": Field(32, _byte(2)), "d": Field(1, _half(0))},
     "q4_k": {"q": Field(256, _q4_k), "e": Field(8, _six_bits(False)), "g": Field(8, _six_bits(True))},
+    "q5_k": {"q": Field(256, _q5_k), "e": Field(8, _six_bits(False)), "g": Field(8, _six_bits(True))},
     "q6_k": {"q": Field(256, _q6_k), "sc": Field(16, _byte(192)), "d": Field(8, _half(208))},
 }
 """Kind -> field -> how to read it. `d` and `m` as binary32, `q` as it multiplies activations (its offset taken off),

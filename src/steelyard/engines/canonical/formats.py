@@ -6,7 +6,7 @@ known, an unpacker. `gguf_head.KINDS` says how large its blocks are in a file.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,14 +76,19 @@ def _bytes(form: Format, blocks: Bytes) -> Parts:
     return Parts(blocks[..., 2:] ^ np.uint8(0x80), _scales(form, blocks))
 
 
-def _q4_k(form: Format, blocks: Bytes) -> Parts:
-    """d and dmin, 8 factors and 8 minima of 6 bits in 12 bytes, then per 32 bytes 32 low and 32 high nibbles."""
+def _factored(form: Format, blocks: Bytes) -> Parts:
+    """d and dmin, 8 factors and 8 minima of 6 bits in 12 bytes, 32 bytes of the weights' fifth bits if there are any
+    (bit i for the i-th 32 weights), then per 32 bytes 32 low and 32 high nibbles."""
     a, b, c = blocks[..., 4:8], blocks[..., 8:12], blocks[..., 12:16]
     factors = np.concatenate([a & 63, (c & 15) | (a >> 6 << 4)], axis=-1)
     minima = np.concatenate([b & 63, (c >> 4) | (b >> 6 << 4)], axis=-1)
-    low = blocks[..., 16:].reshape(*blocks.shape[:-1], 4, 1, 32)
-    quants = np.concatenate([low & 15, low >> 4], axis=-2).reshape(*blocks.shape[:-1], 256)
-    return Parts(quants, _scales(form, blocks), np.stack([factors, minima], axis=-1))
+    shape = blocks.shape[:-1]
+    low = blocks[..., -128:].reshape(*shape, 4, 1, 32)
+    quants = np.concatenate([low & 15, low >> 4], axis=-2).reshape(*shape, 8, 32)
+    if form.bits == 5:
+        eighths = np.arange(8, dtype=np.uint8).reshape(8, 1)
+        quants |= (blocks[..., 16:48].reshape(*shape, 1, 32) >> eighths & 1) << 4
+    return Parts(quants.reshape(*shape, 256), _scales(form, blocks), np.stack([factors, minima], axis=-1))
 
 
 def _q6_k(form: Format, blocks: Bytes) -> Parts:
@@ -103,7 +108,8 @@ FORMATS: Final = {
     "q5_0": Format(32, 5, 1, _nibbles, offset=16),
     "q5_1": Format(32, 5, 2, _nibbles),
     "q8_0": Format(32, 8, 1, _bytes, offset=128),
-    "q4_k": Format(256, 4, 2, _q4_k, subs="block"),
+    "q4_k": Format(256, 4, 2, _factored, subs="block"),
+    "q5_k": Format(256, 5, 2, _factored, subs="block"),
     "q6_k": Format(256, 6, 1, _q6_k, offset=32, subs="half"),
     "f32": Format(1, 32, 0),
     "f16": Format(1, 16, 0),
@@ -133,8 +139,5 @@ def dequantise(kind: str, blocks: Bytes) -> Floats:
 def _numbers(kind: str, raw: Bytes) -> Floats:
     raw = np.ascontiguousarray(raw)
     if kind == "bf16":
-        wide: Any = raw.view("<u2").astype(np.uint32) << 16
-        brain: Floats = wide.view(np.float32)
-        return brain
-    found: Floats = raw.view("<f4" if kind == "f32" else "<f2").astype(np.float32)
-    return found
+        return (raw.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return raw.view("<f4" if kind == "f32" else "<f2").astype(np.float32)

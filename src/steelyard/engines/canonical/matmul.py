@@ -32,7 +32,6 @@ AHEAD: Final = 16384
 """Bytes by which weights are asked for before they are used: hardware alone does not look far enough past the work on a
 block. 8 to 24 KiB measure the same (bench/LOG.md)."""
 
-
 # slots of the arguments
 WEIGHTS, BLOCKS, QUANTS, SCALES, SUMS, LESS8, LESS128, LESS32, OUT, STRIDE, TOKENS, GROUPS, GRAIN, RESIDUAL = range(14)
 
@@ -88,8 +87,8 @@ def _plain_chains(kit: Kernel, kind: str, recipe: Recipe, group: Value, first: V
 
 def _block_chains(kit: Kernel, form: Format, recipe: Recipe, group: Value, first: Value, width: int) -> list[Value]:
     blocks = kit.number(BLOCKS)
-    each, spans = form.span // BLOCK, blocks / (form.span // BLOCK)
-    packed = kit.at(kit.pointer(WEIGHTS), group * spans * (form.packed * LANES))
+    each = form.span // BLOCK
+    packed = kit.at(kit.pointer(WEIGHTS), group * (blocks / each) * (form.packed * LANES))
     subs = kit.at(packed, blocks * (form.bits * ROW_BYTES))
     scales = kit.at(subs, blocks * (2 * LANES)) if form.subs else subs
     tile = (first / TILE) * blocks * TILE  # index of the tile's first (block, token) pair
@@ -101,13 +100,13 @@ def _block_chains(kit: Kernel, form: Format, recipe: Recipe, group: Value, first
         weights = _unpack(kit, kit.at(packed, block * (form.bits * ROW_BYTES)), form)
         place = kit.at(scales, block / each * (2 * LANES * form.scales))
         d, *minimum = (_half(kit, kit.at(place, 2 * LANES * i), recipe) for i in range(form.scales))
-        byte = [kit.load(subs, (block * 2 + i) * LANES, lanes(I8), 16) for i in range(2)] if form.subs else []
+        two = [kit.load(subs, (block * 2 + i) * LANES, lanes(I8), 16) for i in range(2)] if form.subs else []
         if form.subs == "block":
-            d, minus = (s * b.zext(lanes(I32)).to_float() for s, b in zip((d, *minimum), byte, strict=True))
-            minimum = [(minus.bits(lanes(I32)) ^ 0x80000000).bits(lanes(F32))]
+            d, m = (scale * sub.zext(lanes(I32)).to_float() for scale, sub in zip((d, *minimum), two, strict=True))
+            minimum = [(m.bits(lanes(I32)) ^ 0x80000000).bits(lanes(F32))]
         for t in range(width):
             pair = block * TILE + t
-            dot = _dot(kit, form, recipe, weights, byte, tile + pair, kit.at(quants, pair * BLOCK))
+            dot = _dot(kit, form, recipe, weights, two, tile + pair, kit.at(quants, pair * BLOCK))
             factor = d * kit.load(factors, pair << 2, F32, 4).splat()
             total = kit.fma(factor, dot.to_float(), chains[t].get())
             for m in minimum:
@@ -126,17 +125,17 @@ def _block_chains(kit: Kernel, form: Format, recipe: Recipe, group: Value, first
 
 
 def _dot(
-    kit: Kernel, form: Format, recipe: Recipe, weights: list[Value], byte: list[Value], pair: Value, quants: Value
+    kit: Kernel, form: Format, recipe: Recipe, weights: list[Value], factors: list[Value], pair: Value, quants: Value
 ) -> Value:
-    """Σ w·q over a block, or the sum of its halves' times their factors: whole numbers."""
+    """P of ARI-12: the products of a block with number `pair` of the activations', which lie at `quants`."""
     dot = DOTS[recipe.dot]
     if form.subs == "half":
-        assert form.offset == 32
+        assert form.offset == 32  # which LESS32 is for
         halves = []
         for h in range(2):
             start = kit.load(kit.pointer(LESS32), (pair * 2 + h) << 2, I32, 4).splat()
             half = dot(kit, start, weights[4 * h : 4 * h + 4], kit.at(quants, h * BLOCK // 2))
-            halves.append(half * byte[h].sext(lanes(I32)))
+            halves.append(half * factors[h].sext(lanes(I32)))
         return halves[0] + halves[1]
     if not form.offset:
         return dot(kit, kit.const(lanes(I32), 0), weights, quants)

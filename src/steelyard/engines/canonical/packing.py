@@ -4,7 +4,8 @@
 as unsigned numbers, [block][register][row][4] bytes: a register is a quad of k for 8 bits; else four registers hold the
 nibbles (low ones quads 0-3, high ones quads 4-7), the next one or two the bits above them. Then, for super-blocks, the
 two bytes that each block has, [block][2][row]; then the binary16 scales [span][scale][row]. The last group is filled
-up with zero rows.
+up with zero rows. That is as many bytes as in the file, but for the factors of 6 bits in Q4_K and Q5_K, which become
+bytes (4.625 and 5.625 bits a weight instead of 4.5 and 5.5): one token is bound by memory, so nothing else is widened.
 """
 
 import hashlib

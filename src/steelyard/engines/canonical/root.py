@@ -1,8 +1,8 @@
 """The model root (rule P4): a Merkle tree over everything that decides an answer's bits.
 
 Leaves, in order: arithmetic version; key-value cache type; the graph's own root; chat template; then the file from its
-first byte to its last. A leaf of the file is whole blocks of one tensor, at most 1,024 weights, or at most 1,024 bytes
-of numbers or of what lies outside tensors, so no leaf splits a block. The tokenizer is inside the file's metadata.
+first byte to its last. A leaf of the file is 1,024 weights of one tensor's blocks, or 1,024 bytes of plain numbers
+or of what lies outside tensors (the last of each may be shorter), so no leaf splits a block.
 """
 
 from collections.abc import Iterator

@@ -29,7 +29,8 @@ MIXES = [
     ("f16", "bf16"),
     ("bf16", "q5_1"),
     ("q4_k", "q6_k"),
-    ("q6_k", "q4_k"),
+    ("q6_k", "q5_k"),
+    ("q5_k", "q4_k"),
 ]
 """Each type once in the layers and once as embedding and output."""
 

@@ -30,9 +30,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("tiny", "rule"),
     [
         (Tiny(architecture="mamba"), "model.architecture"),
-        (Tiny(kind="q2_k", width=256, inner=256), "model.tensor-type"),
-        (Tiny(norms="f16"), "model.tensor-type"),
-        (Tiny(norms="q8_0"), "model.tensor-type"),
         (Tiny(leave_out="blk.1.ffn_up.weight"), "model.tensor-missing"),
         (Tiny(leave_out="token_embd.weight"), "model.tensor-missing"),
         (Tiny(heads=3, width=96 * 3, key_heads=2), "model.dimension"),
@@ -48,6 +45,19 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path, tiny: Tiny, r
         models.open_file(path, tmp_path)
     assert refusal.value.rule == rule or tiny.architecture != "llama"
     assert refusal.value.detail
+
+
+def test_a_type_without_kernels_is_refused_beside_those_that_have_them(tmp_path: Path) -> None:
+    path = tiny_llama.write(tmp_path / "tiny.gguf", Tiny(kind=("q4_k", "q2_k"), width=256, inner=256))
+    with pytest.raises(Refused, match=r"model\.tensor-type: blk\.0\.attn_k\.weight is q2_k, computed: q4_0, .*, bf16"):
+        models.open_file(path, tmp_path)
+
+
+def test_ari_14_a_norm_of_another_type_than_f32_is_refused(tmp_path: Path) -> None:
+    for kind in ("f16", "q8_0"):
+        path = tiny_llama.write(tmp_path / "tiny.gguf", Tiny(norms=kind))
+        with pytest.raises(Refused, match=rf"model\.tensor-type: .*_norm\.weight is {kind}, computed: f32"):
+            models.open_file(path, tmp_path)
 
 
 def test_a_truncated_file_is_refused_with_the_numbers(file: Path, tmp_path: Path) -> None:
