@@ -34,7 +34,9 @@ def test_help_imports_nothing_slow(arguments: list[str]) -> None:
     }
 
 
-@pytest.mark.parametrize("command", ["models", "wallet", "verify", "up", "demo", "provide", "gateway", "audit", "bench"])
+@pytest.mark.parametrize(
+    "command", ["models", "wallet", "verify", "up", "demo", "provide", "gateway", "audit", "bench"]
+)
 def test_help_of_a_command_does_not_load_a_model_runtime_or_web3(command: str) -> None:
     loaded = modules_after(CALL.format([command, "--help"]))
     assert sorted({"web3", "openai", "numpy", "llvmlite", "xllamacpp", "tokenizers", "uvicorn"} & loaded) == []
