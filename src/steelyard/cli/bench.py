@@ -30,7 +30,8 @@ def engine(
     """Compare the canonical engine with llama.cpp (extra `llamacpp`): the same file and threads, in turns.
 
     Rows hold model, threads, phase, ours, peer, ratio (ours/peer, median of the rounds) and its spread. What is missing
-    here (a model that was not pulled, llama.cpp) is named and left out.
+    here (a model that was not pulled, llama.cpp) is named and left out. llama.cpp's threads sleep between operations;
+    with OMP_WAIT_POLICY=active they spin, which is faster where nobody else wants the cores.
     """
     if json is not None and not json.parent.is_dir():
         raise Refused("bench.file", f"{json}: no such folder")
@@ -48,7 +49,8 @@ def engine(
         found = measure(model or tuple(store.MODELS), threads, phase or tuple(PHASES), size, status.update, say)
         for row in found:
             beside = "" if row.peer is None else f", peer {row.peer}"
-            say(f"{row.model}, threads {row.threads}, {row.phase}: {row.ours} {row.unit}{beside}")
+            what = f"{row.phase} ({PHASES[row.phase].about})"
+            say(f"{row.model}, threads {row.threads}, {what}: {row.ours} {row.unit}{beside}")
             rows.append(asdict(row))
             if json is not None:
                 json.write_text(dumps(rows, indent=1) + "\n", encoding="utf-8")

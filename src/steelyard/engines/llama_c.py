@@ -179,7 +179,8 @@ class Run:
     def feed_each(self, more: Sequence[Sequence[int]], begins: Sequence[int]) -> list[int]:
         """More ids of each sequence from its position on, at most `PROMPT_BATCH` together; returns the id after each.
         Raises Unavailable("engine.failed")."""
-        rows = [(unit, at, which) for which, ids in enumerate(more) for at, unit in enumerate(ids, begins[which])]
+        starts = enumerate(zip(more, begins, strict=True))
+        rows = [(unit, at, which) for which, (some, begin) in starts for at, unit in enumerate(some, begin)]
         count = len(rows)
         lasts = [sum(map(len, more[: which + 1])) - 1 for which in range(len(more))]
         ids, positions, sequences = ((_INT * count)(*column) for column in zip(*rows, strict=True))

@@ -188,7 +188,7 @@ PHASES: Final[dict[str, Phase]] = {
     "batch8-over-one": Phase(
         "ids/s", "higher", "eight answers of ours beside one of ours", lambda b: (_batch(b, "ours"), _decode(b, "ours"))
     ),
-    "evidence": Phase("ids/s", "higher", "ours with evidence beside ours without", Bench.evidence),
+    "evidence": Phase("ids/s", "higher", "ours with evidence beside the same ids without", Bench.evidence),
     "load": Phase("s", "lower", "a fresh process, caches filled, imports included", _sides(_load), False),
     "compilation": Phase("s", "lower", "a load that compiles its kernels", _sides(_compilation), False),
     "first-load": Phase("s", "lower", "a load that compiles its kernels and packs weights", _sides(_first_load), False),
