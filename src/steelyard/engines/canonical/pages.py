@@ -47,6 +47,11 @@ class Lease:
     """So many of its first pages can be found by others."""
     shares: bool = True
 
+    @property
+    def last(self) -> Page | None:
+        """The last one that can be found."""
+        return self.pages[self.known - 1] if self.known else None
+
 
 class Pages:
     """The memory for keys and values of all runs. One thread at a time, but see `provide`.
@@ -107,7 +112,7 @@ class Pages:
         quicker to compute is used in the own one's place, which has the same bits."""
         while lease.shares and (lease.known + 1) * self.positions <= filled:
             at = lease.known
-            mine, parent = lease.pages[at], lease.pages[at - 1] if at else None
+            mine, parent = lease.pages[at], lease.last
             raw = self._raw(ids, at)
             key = self._key(parent, raw)
             there = self._known.get(key)
@@ -135,7 +140,7 @@ class Pages:
         """Puts kept pages of `ids`, within the first `reusable` positions, in the place of promised ones, unless it has
         begun to fill one itself. Returns for how many positions there are known pages."""
         while lease.shares and len(lease.pages) == lease.known and (lease.known + 1) * self.positions <= reusable:
-            page = self._find(lease.pages[-1] if lease.pages else None, self._raw(ids, lease.known))
+            page = self._find(lease.last, self._raw(ids, lease.known))
             if page is None:
                 break
             self._hold(page)
@@ -150,7 +155,7 @@ class Pages:
         """Key of the page that the run is to compute next; None if it lies beyond `reusable` or is for itself alone."""
         if not lease.shares or (lease.known + 1) * self.positions > reusable:
             return None
-        return self._key(lease.pages[lease.known - 1] if lease.known else None, self._raw(ids, lease.known))
+        return self._key(lease.last, self._raw(ids, lease.known))
 
     def _match(self, ids: Sequence[int], reusable: int) -> list[Page]:
         found: list[Page] = []
