@@ -10,6 +10,7 @@ one buyer may take is for the node before the engine (rule M1).
 """
 
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -60,6 +61,7 @@ class Scheduler:
         """Those that are computed, the one that was served longest ago first."""
         self._waiting: list[InFlight] = []
         """Those that wait for room, in the order in which they came."""
+        self._abandoned: deque[InFlight] = deque()
         self._prompted = self._reused = 0
         self._change = threading.Condition()
         self._closing = False
@@ -91,6 +93,10 @@ class Scheduler:
             run.cancelled = True
             self._admit()
         run.sink.finish()
+
+    def abandon(self, run: InFlight) -> None:
+        """As `cancel`, before the next step and without the lock, which a finalizer's own thread may hold."""
+        self._abandoned.append(run)
 
     def close(self) -> None:
         """Ends all runs with Unavailable("engine.closed"), then the threads."""
@@ -155,6 +161,8 @@ class Scheduler:
 
     def _choose(self) -> list[tuple[InFlight, int]]:
         """Runs to advance now, with pages for so many tokens of each; waits for some; none when closing."""
+        while self._abandoned:
+            self.cancel(self._abandoned.popleft())
         with self._change:
             while not self._runs and not self._closing:
                 self._change.wait()

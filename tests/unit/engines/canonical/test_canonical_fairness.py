@@ -221,6 +221,21 @@ def test_a_cancel_frees_pages_at_once_even_within_a_step() -> None:
     desk.end()
 
 
+def test_a_run_that_is_dropped_by_the_garbage_collector_frees_its_pages_whoever_holds_the_lock() -> None:
+    desk = Desk(8)
+    first, second = desk.ask([1] * 8, 12), desk.ask([2] * 8)
+    waiting = desk.ask([3] * 8)
+    with desk.scheduler._change:  # as if within `_admit`
+        before = (desk.scheduler._runs[:], desk.scheduler._waiting[:])
+        desk.scheduler.abandon(first)
+        assert (desk.scheduler._runs, desk.scheduler._waiting) == before
+    desk.model.begin.set()
+    assert answer(waiting) == expected([3] * 8, 1)
+    assert answer(second) == expected([2] * 8, 1)
+    assert len(answer(first)) < 12
+    desk.end()
+
+
 def test_who_was_there_first_lends_its_keys_to_who_comes_later() -> None:
     desk = Desk(20)
     desk.model.begin.set()
