@@ -169,6 +169,7 @@ class Scheduler:
             if self._closing:
                 return []
             chosen = shares(self._apart(), self._model.tokens, self._prefill)
+            assert chosen, "whoever is furthest does not wait"
             served = {run for run, _ in chosen}
             self._runs = [run for run in self._runs if run not in served] + [run for run, _ in chosen]
             for run, count in chosen:
