@@ -183,7 +183,8 @@ class Answer(Iterator[Step]):
     """Any thread may call it."""
 
     def __del__(self) -> None:
-        self.close()
+        if not self._over:
+            self._scheduler.abandon(self._run)
 
 
 def ends(head: Head, vocabulary: int) -> frozenset[int]:

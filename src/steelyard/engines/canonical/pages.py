@@ -47,6 +47,11 @@ class Lease:
     """So many of its first pages can be found by others."""
     shares: bool = True
 
+    @property
+    def last(self) -> Page | None:
+        """The last one that can be found."""
+        return self.pages[self.known - 1] if self.known else None
+
 
 class Pages:
     """The memory for keys and values of all runs. One thread at a time, but see `provide`.
@@ -107,8 +112,8 @@ class Pages:
         quicker to compute is used in the own one's place, which has the same bits."""
         while lease.shares and (lease.known + 1) * self.positions <= filled:
             at = lease.known
-            mine, parent = lease.pages[at], lease.pages[at - 1] if at else None
-            raw = _raw(ids[at * self.positions : (at + 1) * self.positions])
+            mine, parent = lease.pages[at], lease.last
+            raw = self._raw(ids, at)
             key = self._key(parent, raw)
             there = self._known.get(key)
             if there is None:
@@ -131,17 +136,42 @@ class Pages:
         self.unclaimed += lease.promised
         lease.pages, lease.promised, lease.shares = [], 0, False
 
+    def extend(self, lease: Lease, ids: Sequence[int], reusable: int) -> int:
+        """Puts kept pages of `ids`, within the first `reusable` positions, in the place of promised ones, unless it has
+        begun to fill one itself. Returns for how many positions there are known pages."""
+        while lease.shares and len(lease.pages) == lease.known and (lease.known + 1) * self.positions <= reusable:
+            page = self._find(lease.last, self._raw(ids, lease.known))
+            if page is None:
+                break
+            self._hold(page)
+            lease.table[lease.known] = address(page.memory)
+            lease.pages.append(page)
+            lease.promised -= 1
+            self.unclaimed += 1
+            lease.known += 1
+        return lease.known * self.positions
+
+    def next_key(self, lease: Lease, ids: Sequence[int], reusable: int) -> bytes | None:
+        """Key of the page that the run is to compute next; None if it lies beyond `reusable` or is for itself alone."""
+        if not lease.shares or (lease.known + 1) * self.positions > reusable:
+            return None
+        return self._key(lease.last, self._raw(ids, lease.known))
+
     def _match(self, ids: Sequence[int], reusable: int) -> list[Page]:
         found: list[Page] = []
-        parent = None
-        for begin in range(0, reusable - self.positions + 1, self.positions):
-            raw = _raw(ids[begin : begin + self.positions])
-            page = self._known.get(self._key(parent, raw))
-            if page is None or page.ids != raw or page.parent is not parent:
+        while (len(found) + 1) * self.positions <= reusable:
+            page = self._find(found[-1] if found else None, self._raw(ids, len(found)))
+            if page is None:
                 break
             found.append(page)
-            parent = page
         return found
+
+    def _find(self, parent: Page | None, raw: bytes) -> Page | None:
+        page = self._known.get(self._key(parent, raw))
+        return page if page is not None and page.ids == raw and page.parent is parent else None
+
+    def _raw(self, ids: Sequence[int], page: int) -> bytes:
+        return np.array(ids[page * self.positions : (page + 1) * self.positions], "<u4").tobytes()
 
     def _key(self, parent: Page | None, raw: bytes) -> bytes:
         return self._digest(ZERO32 if parent is None else parent.key, raw)
@@ -172,7 +202,3 @@ class Pages:
         page = self._idle.pop(next(iter(self._idle)))
         del self._known[page.key]
         return page.memory
-
-
-def _raw(ids: Sequence[int]) -> bytes:
-    return np.array(ids, "<u4").tobytes()

@@ -2,14 +2,15 @@
 
 A step takes one token of each run that generates, then prompt tokens of the others in equal shares, up to the model's
 room; whoever was served longest ago comes first. So prompts never starve answers, nor a long prompt a short one: of R
-runs each advances within ⌈R / m⌉ steps, m being the most prompt tokens beside answers. What shares a step with what
-changes no bit (spec/arithmetic.md).
+runs each advances within ⌈R / m⌉ steps, m being the most prompt tokens beside answers, unless another one is computing
+what it will find. What shares a step with what changes no bit (spec/arithmetic.md).
 
 A run for which there is no room waits. Runs are all alike here: the port says nothing of who asks, so how many places
 one buyer may take is for the node before the engine (rule M1).
 """
 
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -60,6 +61,7 @@ class Scheduler:
         """Those that are computed, the one that was served longest ago first."""
         self._waiting: list[InFlight] = []
         """Those that wait for room, in the order in which they came."""
+        self._abandoned: deque[InFlight] = deque()
         self._prompted = self._reused = 0
         self._change = threading.Condition()
         self._closing = False
@@ -91,6 +93,10 @@ class Scheduler:
             run.cancelled = True
             self._admit()
         run.sink.finish()
+
+    def abandon(self, run: InFlight) -> None:
+        """As `cancel`, before the next step and without the lock, which a finalizer's own thread may hold."""
+        self._abandoned.append(run)
 
     def close(self) -> None:
         """Ends all runs with Unavailable("engine.closed"), then the threads."""
@@ -155,17 +161,34 @@ class Scheduler:
 
     def _choose(self) -> list[tuple[InFlight, int]]:
         """Runs to advance now, with pages for so many tokens of each; waits for some; none when closing."""
+        while self._abandoned:
+            self.cancel(self._abandoned.popleft())
         with self._change:
             while not self._runs and not self._closing:
                 self._change.wait()
             if self._closing:
                 return []
-            chosen = shares(self._runs, self._model.tokens, self._prefill)
+            chosen = shares(self._apart(), self._model.tokens, self._prefill)
+            assert chosen, "whoever is furthest does not wait"
             served = {run for run, _ in chosen}
             self._runs = [run for run in self._runs if run not in served] + [run for run, _ in chosen]
             for run, count in chosen:
                 self._pages.provide(run.lease, run.filled + count)
             return chosen
+
+    def _apart(self) -> list[InFlight]:
+        """Runs that need not wait for another one: where several prompts have the same page before them (`n` answers to
+        one prompt), the one that is furthest in it computes it, and the others wait to find it."""
+        keys: dict[InFlight, bytes | None] = {}
+        furthest: dict[bytes | None, InFlight] = {}
+        for run in self._runs:
+            before, reusable = run.filled, run.first_wanted - 1
+            run.filled = max(before, self._pages.extend(run.lease, run.ids, reusable))
+            self._reused += run.filled - before
+            key = keys[run] = self._pages.next_key(run.lease, run.ids, reusable)
+            if key not in furthest or run.filled > furthest[key].filled:
+                furthest[key] = run
+        return [run for run, key in keys.items() if key is None or furthest[key] is run]
 
     def _step(self, chosen: list[tuple[InFlight, int]]) -> None:
         feed = Feed([], [], [], [])

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from steelyard.engines.canonical.pages import Lease, Pages
 
 TOTAL, POSITIONS = 6, 2
-ids_of = st.lists(st.integers(0, 1), min_size=1, max_size=8)
+ids_of = st.lists(st.integers(0, 1), min_size=1, max_size=8) | st.lists(st.just(0), min_size=3, max_size=8)
 
 
 def code(ids: list[int]) -> int:
@@ -53,7 +53,7 @@ class PagesMachine(RuleBasedStateMachine):
         self.live.append(run)
         return run
 
-    @rule(run=runs, count=st.integers(1, 8))
+    @rule(run=runs, count=st.integers(1, 8) | st.just(1))
     def compute(self, run: Run, count: int) -> None:
         if run not in self.live:
             return
@@ -66,6 +66,12 @@ class PagesMachine(RuleBasedStateMachine):
             page.memory.view(np.uint32)[position % POSITIONS] = code(run.ids[: position + 1])
         run.filled = end
         self.pages.publish(run.lease, run.ids, end)
+
+    @rule(run=runs)
+    def find_more(self, run: Run) -> None:
+        before = run.filled
+        run.filled = max(before, self.pages.extend(run.lease, run.ids, len(run.ids) - 1))
+        assert run.filled == before or len(run.lease.pages) * POSITIONS == run.filled < len(run.ids)
 
     @rule(run=consumes(runs))
     def end(self, run: Run) -> None:
@@ -115,6 +121,21 @@ def test_the_page_longest_unused_is_given_up_and_children_before_parents() -> No
     assert run([1, 1, 2, 2, 0]) == 2
     assert run([3, 3, 5, 5, 0]) == 0  # 44 goes, then 22, the child
     assert run([1, 1, 2, 2, 0]) == 1
+
+
+def test_a_page_that_a_run_has_begun_is_its_own_until_it_is_full() -> None:
+    pages = Pages(4, POSITIONS * 4, POSITIONS)
+    slow, quick = (pages.take([1, 1, 0], 3, 2) for _ in range(2))
+    assert slow is not None
+    assert quick is not None
+    pages.provide(slow, 1)
+    pages.provide(quick, 2)
+    pages.publish(quick, [1, 1, 0], 2)
+    own = slow.table[0]
+    assert pages.extend(slow, [1, 1, 0], 2) == 0
+    assert slow.table[0] == own
+    pages.publish(slow, [1, 1, 0], 2)
+    assert slow.table[0] == quick.table[0] != own
 
 
 def test_equal_ids_behind_other_ids_are_another_page() -> None:
