@@ -45,7 +45,7 @@ class Native:
 
 def names(recipe: Recipe) -> tuple[str, ...]:
     """All functions of a build."""
-    return (RUN, "attention", "pick", "weigh", *ROWWISE, *recipe.kinds)
+    return (RUN, "attention", "pick", "weigh", *(ROWWISE if recipe.rows is None else recipe.rows), *recipe.kinds)
 
 
 def build(recipe: Recipe, cpu: str, features: str, triple: str = "") -> bytes:
@@ -57,14 +57,18 @@ def build(recipe: Recipe, cpu: str, features: str, triple: str = "") -> bytes:
     attention(module, "attention", recipe)
     pick(module, "pick", recipe)
     weigh(module, "weigh", recipe)
-    for name, write in ROWWISE.items():
-        write(module, name, recipe)
+    for name in ROWWISE if recipe.rows is None else recipe.rows:
+        ROWWISE[name](module, name, recipe)
     for kind in recipe.kinds:
         matrix(module, kind, kind, recipe)
     target = _target(cpu, features, triple)
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
-    passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
+    tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = (
+        False  # kernels are written as vectors
+    )
+    passes = llvm.create_pass_builder(target, tuning)
     passes.getModulePassManager().run(parsed, passes)
     code: bytes = target.emit_object(parsed)
     return code

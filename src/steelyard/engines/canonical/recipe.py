@@ -33,5 +33,7 @@ class Recipe:
     """Positions in a page of the key-value cache, a multiple of 16."""
     kinds: tuple[str, ...] = tuple(FORMATS)
     """Tensor types that get kernels: a model's own suffice."""
+    rows: tuple[str, ...] | None = None
+    """Kernels of `rowwise` that are built: those of a model's calls suffice; all if None."""
     reassociated: bool = False
     """Tests only: adds a row's blocks in two interleaved chains, which is NOT the canonical order."""
