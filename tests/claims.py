@@ -63,7 +63,7 @@ class Stall:
 
     def order(self, prompt: Sequence[int], max_units: int = 24, **changes: object) -> Order:
         order = Order(
-            version=1,
+            version=Order.VERSION,
             channel=sha256(b"channel"),
             offer=self.offer.digest(self.domain),
             registration=self.offer.registration,
@@ -77,6 +77,8 @@ class Stall:
             top_p=ONE,
             top_k=0,
             seed=11,
+            grammar=bytes(32),
+            logprobs=0,
             max_price=10**9,
             deadline=FAR,
             coin_commitment=roots.coin_commitment(sha256(b"coin")),

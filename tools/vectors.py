@@ -70,7 +70,7 @@ def malformed() -> Iterator[Case]:
     good = sample(Order, "plain").to_json()
     offer = sample(Offer, "plain").to_json()
     wrong: list[tuple[str, str, dict[str, object] | list[object], str]] = [
-        ("version-2", "record.version", {**good, "version": 2}, "Order"),
+        ("version-1", "record.version", {**good, "version": 1}, "Order"),
         ("field-missing", "record.fields", {k: v for k, v in good.items() if k != "seed"}, "Order"),
         ("field-unknown", "record.fields", {**good, "note": 1}, "Order"),
         ("not-an-object", "record.shape", [1], "Order"),
@@ -180,6 +180,23 @@ def texts() -> Iterator[Case]:
                 "result": hexed(roots.receipts_root(hashes)),
             },
         )
+    rows = [[0, 7, 0x80000000], [0xBF800000, 2**32 - 1, 0]]
+    yield (
+        "roots/response-logprobs",
+        {
+            "about": "The root of a response of two units with log-probabilities: the own bits, then id and bits.",
+            "input": {"units": [7, 9], "logprobs": rows, "salt": hexed(SALT)},
+            "result": hexed(roots.response_root([7, 9], rows, SALT)),
+        },
+    )
+    yield (
+        "roots/grammar",
+        {
+            "about": "The hash of a grammar under the prompt's salt.",
+            "input": {"grammar": '{"kind":"json"}', "salt": hexed(SALT)},
+            "result": hexed(roots.grammar_root(b'{"kind":"json"}', SALT)),
+        },
+    )
     yield (
         "roots/units-out-of-range",
         {

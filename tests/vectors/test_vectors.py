@@ -72,6 +72,10 @@ def root(told: dict[str, Any]) -> Any:
     match sorted(told):
         case ["salt", "units"]:
             return shown(roots.units_root(told["units"], raw(told["salt"])))
+        case ["logprobs", "salt", "units"]:
+            return shown(roots.response_root(told["units"], told["logprobs"], raw(told["salt"])))
+        case ["grammar", "salt"]:
+            return shown(roots.grammar_root(told["grammar"].encode(), raw(told["salt"])))
         case ["evidence", "salt"]:
             return shown(roots.evidence_root([raw(leaf) for leaf in told["evidence"]], raw(told["salt"])))
         case ["receipts"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from steelyard.nodes.gateway.purchase import Placed
 from steelyard.nodes.gateway.routing import Listed, Need
 from steelyard.protocol.eip712 import Domain
-from steelyard.protocol.hashing import sha256
+from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.keys import Key
 from steelyard.protocol.price import price
 from steelyard.protocol.records import Order
@@ -95,6 +95,8 @@ class Draft:
             top_p=wish.top_p,
             top_k=wish.top_k,
             seed=wish.seed,
+            grammar=ZERO32,
+            logprobs=0,
             max_price=price(listed.offer, len(prompt), units),
             deadline=int(now) + self.seconds,
             coin_commitment=coin_commitment(coin),
