@@ -186,7 +186,7 @@ def texts() -> Iterator[Case]:
         {
             "about": "The root of a response of two units with log-probabilities: the own bits, then id and bits.",
             "input": {"units": [7, 9], "logprobs": rows, "salt": hexed(SALT)},
-            "result": hexed(roots.response_root([7, 9], rows, SALT)),
+            "result": hexed(roots.response_root([7, 9], SALT, rows)),
         },
     )
     yield (

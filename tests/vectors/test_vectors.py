@@ -73,7 +73,7 @@ def root(told: dict[str, Any]) -> Any:
         case ["salt", "units"]:
             return shown(roots.units_root(told["units"], raw(told["salt"])))
         case ["logprobs", "salt", "units"]:
-            return shown(roots.response_root(told["units"], told["logprobs"], raw(told["salt"])))
+            return shown(roots.response_root(told["units"], raw(told["salt"]), told["logprobs"]))
         case ["grammar", "salt"]:
             return shown(roots.grammar_root(told["grammar"].encode(), raw(told["salt"])))
         case ["evidence", "salt"]:

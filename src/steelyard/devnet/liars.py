@@ -75,9 +75,9 @@ class CutStream(Provider):
 class InflatedCount(Provider):
     """Stops at half of what was ordered, commits to all of it, and would be paid for that."""
 
-    def steps(self, order: Order, prompt: Sequence[int]) -> Iterator[Step]:
+    def steps(self, order: Order, prompt: Sequence[int], grammar: bytes) -> Iterator[Step]:
         """The first half."""
-        return itertools.islice(super().steps(order, prompt), max(1, order.max_units // 2))
+        return itertools.islice(super().steps(order, prompt, grammar), max(1, order.max_units // 2))
 
     def answer_of(self, order: Order, prompt: Sequence[int], answer: Answer) -> Sequence[int]:
         """Padded to the ordered length."""

@@ -38,13 +38,14 @@ def units_root(units: Sequence[int], salt: bytes) -> bytes:
     return merkle.seal(len(units), units_top(units, salt))
 
 
-def response_top(answer: Sequence[int], logprobs: Sequence[Sequence[int]] | None, salt: bytes) -> bytes:
-    """What a response root seals with the number of units: `units_top`, or where logprobs were ordered (an empty list
-    counts, None is none) SHA-256(0x03 ‖ units_top ‖ root over one leaf per generated unit: leaf salt ‖ its numbers as 4
-    bytes little-endian each). 32 bytes."""
+def response_top(answer: Sequence[int], salt: bytes, logprobs: Sequence[Sequence[int]] = ()) -> bytes:
+    """What a response root seals with the number of units: `units_top`, or where there are logprobs SHA-256(0x03 ‖
+    units_top ‖ root over one leaf per row of them: leaf salt ‖ its numbers as 4 bytes little-endian each). 32 bytes."""
     top = units_top(answer, salt)
-    if logprobs is None:
+    if not logprobs:
         return top
+    if not all(0 <= number < 1 << 32 for row in logprobs for number in row):
+        raise Malformed("logprobs.range", f"{len(logprobs)} rows with a number that is not below 2**32")
     leaves = [
         merkle.leaf_hash(prf(salt, LOGPROBS_LABEL, i) + b"".join(number.to_bytes(4, "little") for number in row))
         for i, row in enumerate(logprobs)
@@ -52,9 +53,9 @@ def response_top(answer: Sequence[int], logprobs: Sequence[Sequence[int]] | None
     return sha256(LOGPROBS, top, merkle.root(leaves))
 
 
-def response_root(answer: Sequence[int], logprobs: Sequence[Sequence[int]] | None, salt: bytes) -> bytes:
+def response_root(answer: Sequence[int], salt: bytes, logprobs: Sequence[Sequence[int]] = ()) -> bytes:
     """Root of an answer with its logprobs (`response_top`); without them the answer's `units_root`. 32 bytes."""
-    return merkle.seal(len(answer), response_top(answer, logprobs, salt))
+    return merkle.seal(len(answer), response_top(answer, salt, logprobs))
 
 
 def grammar_root(grammar: bytes, salt: bytes) -> bytes:

@@ -76,8 +76,8 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "another chain": (lambda c: c.request(domain=Domain(1, DOMAIN.escrow)), r"signature: "),
     "another escrow": (lambda c: c.request(domain=Domain(31337, OTHER.address)), r"signature: "),
     "no version": (
-        lambda c: _edited(c.request(), version=2),
-        r"record\.version: Order version 2, known 1",
+        lambda c: _edited(c.request(), version=1),
+        r"record\.version: Order version 1, known 2",
     ),
     "a wide number": (lambda c: _edited(c.request(), seed=str(2**64)), r"record\.range: Order\.seed is not a uint64"),
     "a short hash": (lambda c: _edited(c.request(), nonce="0x00"), r"record\.hex"),

@@ -101,7 +101,9 @@ def test_every_record_begins_with_its_version(kind: type[Record]) -> None:
     """REC-2."""
     assert next(iter(kind.solidity().items())) == ("version", "uint16")
     for version in (0, kind.VERSION + 1, 65535):
-        with pytest.raises(Malformed, match=rf"record\.version: {kind.__name__} version {version}, known {kind.VERSION}"):
+        with pytest.raises(
+            Malformed, match=rf"record\.version: {kind.__name__} version {version}, known {kind.VERSION}"
+        ):
             sample(kind, version=version)
 
 

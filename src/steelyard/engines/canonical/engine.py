@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from steelyard.engines.base import Card, Job, Replay, Step
+from steelyard.engines.base import MAX_LIKELIEST, Card, Job, Replay, Step
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.recipe import Recipe
 from steelyard.engines.canonical.scheduler import Scheduler
 from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
 from steelyard.engines.gguf_head import Head
+from steelyard.engines.grammars import Grammars, Masks
 from steelyard.engines.sampling import Draw
+from steelyard.engines.text import words
 from steelyard.protocol.errors import Refused, SteelyardError
 
 ROOM: Final = 2**30
@@ -59,6 +61,7 @@ class CanonicalEngine:
             quantization=head.quantization(),
             size_bytes=file.size,
         )
+        self._grammars = Grammars(lambda: words(head), shape.vocabulary, self.card.ends)
         model = models.load(file, threads or min(2, os.cpu_count() or 1), recipe, tokens, grain)
         self._scheduler = Scheduler(model, room, prefill)
 
@@ -68,7 +71,8 @@ class CanonicalEngine:
         draw = self._refuse(job, job.max_units)
         sink = Generating(job.prompt, job.max_units, self.card.ends)
         first = min(job.answer_from, len(job.prompt))
-        run = InFlight(list(job.prompt), first, draw, len(job.prompt) + job.max_units, sink)
+        most = len(job.prompt) + job.max_units
+        run = InFlight(list(job.prompt), first, draw, most, sink, self._masks(job), job.logprobs)
         self._scheduler.add(run)
         answer = Answer(self._scheduler, run, sink)
         if job.answer_from < len(job.prompt):
@@ -85,16 +89,25 @@ class CanonicalEngine:
             return Replay((), (), b"")
         if not answer:
             known = list(job.prompt[:-1])
-        run = InFlight(known, job.answer_from, draw, len(known), sink)
+        run = InFlight(known, job.answer_from, draw, len(known), sink, self._masks(job), job.logprobs)
         self._scheduler.add(run)
         error = sink.over.get()
         if error is not None:
             raise error
-        return Replay(tuple(sink.expected), tuple(sink.leaves), b"".join(sink.states), sink.mismatch)
+        return Replay(
+            expected=tuple(sink.expected),
+            leaves=tuple(step.leaf for step in sink.steps),
+            states=b"".join(sink.states),
+            prefix_mismatch=sink.mismatch,
+            logprobs=tuple(step.logprobs for step in sink.steps if job.logprobs),
+        )
 
     def close(self) -> None:
         """See `Engine.close`."""
         self._scheduler.close()
+
+    def _masks(self, job: Job) -> Masks | None:
+        return self._grammars.start(job.grammar, job.answer_from) if job.grammar else None
 
     def _refuse(self, job: Job, units: int) -> Draw:
         self._refuse_units(job.prompt)
@@ -104,6 +117,8 @@ class CanonicalEngine:
         if len(job.prompt) + units > self.card.context_length:
             total = f"{len(job.prompt)} + {units} units"
             raise Refused("order.context-too-long", f"{total}, at most {self.card.context_length}")
+        if not 0 <= job.logprobs <= 1 + MAX_LIKELIEST:
+            raise Refused("order.parameter", f"logprobs {job.logprobs}, must be 0 to {1 + MAX_LIKELIEST}")
         return Draw(job.temperature, job.top_p, job.top_k, job.seed)
 
     def _refuse_units(self, units: Sequence[int]) -> None:

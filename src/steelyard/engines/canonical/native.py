@@ -21,7 +21,7 @@ from steelyard.engines.canonical import cached
 from steelyard.engines.canonical.attention import attention
 from steelyard.engines.canonical.interpreter import interpreter
 from steelyard.engines.canonical.matmul import FORMATS, matrix
-from steelyard.engines.canonical.picking import pick, weigh
+from steelyard.engines.canonical.picking import logarithm, pick, weigh
 from steelyard.engines.canonical.recipe import Dot, Recipe
 from steelyard.engines.canonical.rowwise import ROWWISE
 
@@ -44,7 +44,7 @@ class Native:
 
 def names() -> tuple[str, ...]:
     """All functions of a build."""
-    return (RUN, "attention", "pick", "weigh", *ROWWISE, *MATRICES)
+    return (RUN, "attention", "pick", "weigh", "logarithm", *ROWWISE, *MATRICES)
 
 
 def build(recipe: Recipe, cpu: str, features: str) -> bytes:
@@ -56,6 +56,7 @@ def build(recipe: Recipe, cpu: str, features: str) -> bytes:
     attention(module, "attention", recipe)
     pick(module, "pick", recipe)
     weigh(module, "weigh", recipe)
+    logarithm(module, "logarithm", recipe)
     for name, write in ROWWISE.items():
         write(module, name, recipe)
     for kind in MATRICES:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from steelyard.engines.canonical.model import Feed, Model
 from steelyard.engines.canonical.program import address, aligned
-from steelyard.engines.canonical.sequence import InFlight
+from steelyard.engines.canonical.sequence import InFlight, Row
 from steelyard.engines.sampling import Sampler
 from steelyard.protocol.errors import Refused, Unavailable
 
@@ -144,11 +144,15 @@ class Scheduler:
         states, logits = self._model.step(feed)
         for run, count in shares:
             run.filled += count
-        picks = self._sampler.pick(logits, [run.draw for run, _ in rows], [at for _, at in rows]) if rows else []
+        masks = {at: run.masks.at(run.ids, position) for at, (run, position) in enumerate(rows) if run.masks}
+        draws, positions = [run.draw for run, _ in rows], [position for _, position in rows]
+        picks = self._sampler.pick(logits, draws, positions, masks) if rows else []
         over: set[InFlight] = set()
-        for index, (run, position) in enumerate(rows):
-            if run not in over and run.sink.row(run, position, picks[index], states[index], logits[index]):
-                over.add(run)
+        for at, (run, position) in enumerate(rows):
+            if run not in over:
+                likely = self._sampler.likelihoods(logits[at]) if run.logprobs else None
+                if run.sink.row(run, Row(position, picks[at], states[at], logits[at], masks.get(at), likely)):
+                    over.add(run)
         for run in over:
             self._drop(run)
             run.sink.finish()

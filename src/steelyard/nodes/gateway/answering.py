@@ -24,7 +24,16 @@ from steelyard.protocol.records import Level
 from steelyard.protocol.units import Address
 from steelyard.wire.answers import Finish
 
-CLIENTS_OWN: Final = frozenset({"order.context-too-long", "order.unit-out-of-range", "order.parameter"})
+CLIENTS_OWN: Final = frozenset(
+    {
+        "order.context-too-long",
+        "order.unit-out-of-range",
+        "order.parameter",
+        "order.grammar",
+        "order.grammar-limit",
+        "order.grammar-stuck",
+    }
+)
 """Refusals of a provider that say something of the request: told to the client as they are."""
 
 STALE: Final = frozenset({"order.jury-epoch", "order.deadline", "order.offer", "channel.unknown", "channel.expired"})

@@ -207,6 +207,8 @@ def _wishes(wanted: Sampling, limit: int | None, prompts: list[tuple[int, ...]],
                     top_k=wanted.top_k,
                     seed=seed_of(seed, len(wishes)),
                     stops=wanted.stops(),
+                    grammar=b"",
+                    logprobs=0,
                     audit_rate=wanted.provider.assurance.audit_rate,
                 )
             )
