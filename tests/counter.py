@@ -170,11 +170,12 @@ class Counter:
         voucher: Signed | None = None,
         signer: Key = SESSION,
         domain: Domain | None = None,
+        grammar: bytes = b"",
     ) -> OrderRequest:
         """An order as it is posted."""
         order = order or self.order(prompt)
         signed = signed_by(signer, order, domain or self.domain)
-        return OrderRequest(order=signed, prompt=list(prompt), salt="0x" + SALT.hex(), voucher=voucher)
+        return OrderRequest(signed, list(prompt), "0x" + SALT.hex(), voucher=voucher, grammar=grammar.decode())
 
     async def buy(self, request: OrderRequest | None = None) -> "Bought":
         """A whole answer."""
