@@ -51,7 +51,6 @@ def test_an_order_that_is_no_job_is_refused(changes: dict[str, int], prompt: tup
         ({"prompt_units": 0, "answer_from": 0}, "order.answer-from"),
         ({"prompt_units": 4090}, "order.context-too-long"),
         ({"max_price": 4}, "order.max-price"),
-        ({"logprobs": 411}, "order.logprobs"),
     ],
 )
 def test_an_order_outside_the_offer_is_refused_by_name(changes: dict[str, int], rule: str) -> None:
