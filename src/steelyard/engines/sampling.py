@@ -130,12 +130,15 @@ def keep_top_p(logits: Floats, exponentials: Floats, p: float) -> NDArray[np.int
 
 def _weights(exponentials: Floats) -> NDArray[np.uint64]:
     """floor(e·2³²), 0 for NaN."""
-    return (np.nan_to_num(exponentials).astype(np.float64) * 2.0**WEIGHT_BITS).astype(np.uint64)
+    wide = exponentials.astype(np.float64)
+    wide[np.isnan(wide)] = 0
+    return (wide * 2.0**WEIGHT_BITS).astype(np.uint64)
 
 
 def _greatest(logits: Floats) -> np.float32:
-    found: np.float32 = np.float32(-np.inf) if np.isnan(logits).all() else np.nanmax(logits)
-    return found
+    """Of those that are numbers; minus infinity if none is."""
+    found: np.float32 = np.fmax.reduce(logits)
+    return np.float32(-np.inf) if np.isnan(found) else found
 
 
 class Sampler:
@@ -159,9 +162,11 @@ class Sampler:
     ) -> list[int]:
         """The id for each row, NOTHING where a mask has no bit; `positions` are indices in prompt and answer together,
         `masks` those of rows under a grammar (`grammars.Masks.at`)."""
-        picks = self._plain(logits, draws, positions)
+        masks = masks or {}
+        free = any(row not in masks and not draw.filters for row, draw in enumerate(draws))
+        picks = self._plain(logits, draws, positions) if free else [NOTHING] * len(draws)
         for row, draw in enumerate(draws):
-            mask = (masks or {}).get(row)
+            mask = masks.get(row)
             if mask is not None and not mask.strip(b"\0"):
                 picks[row] = NOTHING
             elif draw.filters or mask is not None:
@@ -204,12 +209,15 @@ class Sampler:
         if mask is not None:
             bit_set = np.unpackbits(np.frombuffer(mask, np.uint8), count=self._vocabulary, bitorder="little")
             row = np.where(bit_set, row, np.float32(-np.inf))
-        allowed = keep_top_k(row, draw.top_k if draw.filters else 0)
-        if draw.filters and draw.top_p != ONE_BITS:
+        self._masked.fill(-np.inf)
+        if not draw.filters:
+            self._masked[0, : self._vocabulary] = row
+            return
+        allowed = keep_top_k(row, draw.top_k)
+        if draw.top_p != ONE_BITS:
             some = row[allowed]
             kept = keep_top_p(some, self.exponentials(some, draw.temperature), real(draw.top_p))
             allowed = allowed[kept]
-        self._masked.fill(-np.inf)
         self._masked[0, allowed] = row[allowed]
 
     def exponentials(self, logits: Floats, temperature: int) -> Floats:
