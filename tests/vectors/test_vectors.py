@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from steelyard.engines.grammars import Grammars
 from steelyard.protocol import merkle, price, roots
 from steelyard.protocol.eip712 import Domain, read_hex
 from steelyard.protocol.errors import Refused
@@ -98,6 +99,12 @@ def cost(told: dict[str, Any]) -> Any:
     return str(price.price(Offer.from_json({**plain, **changed}), told["prompt_units"], told["new_units"]))
 
 
+def masks(told: dict[str, Any]) -> Any:
+    words = [None if word is None else raw(word) for word in told["words"]]
+    run = Grammars(lambda: words, told["vocabulary"], frozenset(told["ends"])).start(told["grammar"].encode(), 0)
+    return [shown(run.at(told["answer"], at)) for at in range(len(told["answer"]) + 1)]
+
+
 REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "records": record,
     "malformed": malformed,
@@ -107,6 +114,7 @@ REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "roots": root,
     "coins": coin,
     "prices": cost,
+    "grammars": masks,
 }
 CASES = sorted(path for folder in REPLAY for path in (VECTORS / folder).glob("*.json"))
 

@@ -152,8 +152,6 @@ class Masks:
         while self._taken < position and not self._matcher.is_error():
             self._matcher.consume_token(ids[self._taken])
             self._taken += 1
-        if self._matcher.is_error():
-            return bytes(-(-self._vocabulary // 8))
         mask = int.from_bytes(self._matcher.compute_bitmask(), "little")
         mask = 0 if self._matcher.is_error() else mask & ((1 << self._vocabulary) - 1)
         return mask.to_bytes(-(-self._vocabulary // 8), "little")
