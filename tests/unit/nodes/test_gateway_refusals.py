@@ -31,6 +31,10 @@ def function(name: str, **more: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, **more}}
 
 
+def deep(levels: int) -> dict[str, Any]:
+    return {"items": deep(levels - 1)} if levels else {}
+
+
 def named(name: str) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name}}
 
@@ -77,6 +81,8 @@ def schema(told: Any) -> dict[str, Any]:
         ({"response_format": {"type": "json_schema"}}, 400, "request.value", "response_format.json_schema"),
         ({"response_format": schema([])}, 400, "request.value", "response_format.json_schema.schema"),
         ({"response_format": schema({"const": "x" * 40_000})}, 400, "order.grammar-limit", None),
+        ({"response_format": schema(deep(400))}, 400, "request.json", None),
+        ({"tools": [function("f", parameters=deep(33))]}, 400, "order.grammar-limit", None),
         ({"top_logprobs": 2}, 400, "request.value", "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, 400, "request.value", "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 20, "max_tokens": 200}, 400, "request.value", "logprobs"),
