@@ -35,7 +35,7 @@ class Row:
 
     position: int
     pick: int
-    """What the rule picks there; `sampling.NOTHING` where the mask has no bit."""
+    """What the rule picks there; NOTHING where the mask has no bit."""
     state: Floats
     logits: Floats
     mask: bytes | None
