@@ -103,7 +103,7 @@ def _require_fit(offer: records.Offer, order: records.Order):
     """
     What a provider checks of an order, checked here, so that a placed order is one that can be served.
     """
-    assert order.version == 1 and offer.version == 1, "record.version"
+    assert order.version == 2 and offer.version == 1, "record.version"
     assert order.channel == convert(msg.sender, bytes32), "orders.channel"
     assert order.registration == offer.registration, "orders.registration"
     model: IRegistry.Model = staticcall REGISTRY.model(order.registration)
@@ -111,6 +111,7 @@ def _require_fit(offer: records.Offer, order: records.Order):
     assert offer.kind == 1 and order.kind == 1, "orders.kind"
     assert order.level == offer.level and (order.level == 1 or order.level == 2), "orders.level"
     assert order.answer_from == order.prompt_units, "orders.continuation"
+    assert order.grammar == empty(bytes32) and order.logprobs == 0, "orders.ids-only"
     assert order.max_units > 0 and order.max_units <= offer.max_units, "orders.max-units"
     units_in_all: uint256 = convert(order.prompt_units, uint256) + convert(order.max_units, uint256)
     assert units_in_all <= convert(offer.context_length, uint256), "orders.context-too-long"

@@ -227,7 +227,7 @@ def _check(exhibit: Exhibit, order_signature: Bytes[65], receipt_signature: Byte
     """
     Digests of offer, order and receipt, the buyer and its session key, if all of them fit together.
     """
-    assert exhibit.offer.version == 1 and exhibit.order.version == 1 and exhibit.receipt.version == 1, "record.version"
+    assert exhibit.offer.version == 1 and exhibit.order.version == 2 and exhibit.receipt.version == 1, "record.version"
     domain: bytes32 = staticcall ESCROW.separator()
     offer: bytes32 = records.digest_offer(exhibit.offer, domain)
     order: bytes32 = records.digest_order(exhibit.order, domain)

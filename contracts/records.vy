@@ -16,8 +16,8 @@ REGISTRATION_TYPE: constant(bytes32) = 0xe2e035b016b63d3c59b6b5b5f710ba9f8c5cb05
 VOTE_TYPE: constant(bytes32) = 0xd864438c708eb73913a6375ed20d5e8d7f3d2f856a2fcf934448e47eb4b249ba
 # Offer(uint16 version,address provider,bytes32 registration,uint8 kind,uint8 level,uint64 price_in,uint64 price_out,uint64 price_cached,uint32 context_length,uint32 max_units,uint16 max_unpaid,uint16 run_ahead,uint64 valid_until,uint64 nonce)
 OFFER_TYPE: constant(bytes32) = 0xb676122286f9a7a1df1e9e4e2f3726d8cd0ab285801c80e2c06c7bbac18d349b
-# Order(uint16 version,bytes32 channel,bytes32 offer,bytes32 registration,uint8 kind,uint8 level,bytes32 prompt_root,uint32 prompt_units,uint32 answer_from,uint32 max_units,uint32 temperature,uint32 top_p,uint32 top_k,uint64 seed,uint128 max_price,uint64 deadline,bytes32 coin_commitment,uint64 jury_epoch,bytes32 nonce)
-ORDER_TYPE: constant(bytes32) = 0x42528d8dcbc536f259cfdd7f39b9c9d954e849b839e4ca4256f1e5906493d4a6
+# Order(uint16 version,bytes32 channel,bytes32 offer,bytes32 registration,uint8 kind,uint8 level,bytes32 prompt_root,uint32 prompt_units,uint32 answer_from,uint32 max_units,uint32 temperature,uint32 top_p,uint32 top_k,uint64 seed,bytes32 grammar,uint8 logprobs,uint128 max_price,uint64 deadline,bytes32 coin_commitment,uint64 jury_epoch,bytes32 nonce)
+ORDER_TYPE: constant(bytes32) = 0x7ab5ba34f8e4cc4b7c9936be509995835001dc7a51fc631a05ad383d8655008c
 # Receipt(uint16 version,bytes32 order,bytes32 model_root,bytes32 offer,bytes32 response_root,bytes32 evidence_root)
 RECEIPT_TYPE: constant(bytes32) = 0x9344657f5e09e744a59796f929c036f8bd81afc8d19c84a3e24ac9614ff95e5b
 # Voucher(uint16 version,bytes32 channel,bytes32 offer,uint128 amount,uint64 count,bytes32 receipts_root)
@@ -80,6 +80,8 @@ struct Order:
     top_p: uint32
     top_k: uint32
     seed: uint64
+    grammar: bytes32
+    logprobs: uint8
     max_price: uint128
     deadline: uint64
     coin_commitment: bytes32

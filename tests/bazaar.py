@@ -158,6 +158,10 @@ class Seller:
     last: dict[bytes, LastVoucher] = field(default_factory=dict)
     paid: list[bytes] = field(default_factory=list)
     """Receipts given, in order."""
+    grammars: dict[bytes, bytes] = field(default_factory=dict)
+    """By an order's salted hash."""
+    rows: dict[bytes, list[tuple[int, ...]]] = field(default_factory=dict)
+    """Logprobs of an order's units."""
     cancels: dict[bytes, int] = field(default_factory=dict)
 
     @property
@@ -208,7 +212,8 @@ class Seller:
         self.seen.append(message)
         order = open_signed(message.order, Order, DOMAIN, SESSION.address)
         generate.require_fits(order, self.offer, self.offer.digest(DOMAIN))
-        generate.require_prompt(order, message.prompt, bytes.fromhex(message.salt[2:]))
+        self.grammars[order.grammar] = message.grammar.encode()
+        generate.require_prompt(order, message.prompt, bytes.fromhex(message.salt[2:]), self.grammars[order.grammar])
         if message.voucher is not None:
             self._keep(message.voucher)
         self.refuse(order)
@@ -223,14 +228,16 @@ class Seller:
         leaves: list[bytes] = []
         finish = None
         try:
-            steps = self.engine.generate(generate.job_of(order, prompt))
+            steps = self.engine.generate(generate.job_of(order, prompt, self.grammars.get(order.grammar, b"")))
         except SteelyardError as error:
             yield Frame(error=error.rule, detail=error.detail)
             return
         for step in steps:
             units.append(step.id)
             leaves.append(step.leaf)
-            yield Frame(units=[step.id])
+            if step.logprobs:
+                self.rows.setdefault(digest, []).append(step.logprobs)
+            yield Frame(units=[step.id], logprobs=[list(step.logprobs)] if step.logprobs else [])
             await asyncio.sleep(self.pause)
             if len(units) >= self.cancels.get(digest, 1 << 30) + self.run_ahead:
                 finish = "cancel"
@@ -245,8 +252,9 @@ class Seller:
     ) -> Frame:
         salt = roots.provider_salt(b"secret", order.digest(DOMAIN))
         answer = generate.whole_answer(order, prompt, units)
+        rows = self.rows.get(order.digest(DOMAIN), [])[: len(units)]
         receipt = generate.receipt_of(
-            order.digest(DOMAIN), order.offer, self.engine.card.model_root, answer, leaves, salt
+            order.digest(DOMAIN), order.offer, self.engine.card.model_root, answer, leaves, salt, rows
         )
         ended = finish or generate.finish_of(order, self.engine.card.ends, units)
         self.paid.append(receipt.digest(DOMAIN))

@@ -63,7 +63,7 @@ class Stall:
 
     def order(self, prompt: Sequence[int], max_units: int = 24, **changes: object) -> Order:
         order = Order(
-            version=1,
+            version=Order.VERSION,
             channel=sha256(b"channel"),
             offer=self.offer.digest(self.domain),
             registration=self.offer.registration,
@@ -77,6 +77,8 @@ class Stall:
             top_p=ONE,
             top_k=0,
             seed=11,
+            grammar=bytes(32),
+            logprobs=0,
             max_price=10**9,
             deadline=FAR,
             coin_commitment=roots.coin_commitment(sha256(b"coin")),
@@ -86,12 +88,19 @@ class Stall:
         return replace(order, **changes)  # type: ignore[arg-type]
 
     def claim(
-        self, order: Order, prompt: Sequence[int], generated: Sequence[int], leaves: Sequence[bytes], **changes: object
+        self,
+        order: Order,
+        prompt: Sequence[int],
+        generated: Sequence[int],
+        leaves: Sequence[bytes],
+        grammar: bytes = b"",
+        logprobs: Sequence[tuple[int, ...]] = (),
+        **changes: object,
     ) -> Claim:
         """The signed claim that these ids, with this evidence, are the answer. `changes` go into the receipt."""
         answer = generate.whole_answer(order, prompt, generated)
         digest = order.digest(self.domain)
-        receipt = generate.receipt_of(digest, order.offer, self.model_root, answer, leaves, ANSWER_SALT)
+        receipt = generate.receipt_of(digest, order.offer, self.model_root, answer, leaves, ANSWER_SALT, logprobs)
         receipt = replace(receipt, **changes)  # type: ignore[arg-type]
         return Claim(
             domain=self.domain,
@@ -107,17 +116,20 @@ class Stall:
             prompt_salt=PROMPT_SALT,
             answer=answer,
             answer_salt=ANSWER_SALT,
+            grammar=grammar,
+            logprobs=tuple(logprobs),
         )
 
-    def sell(self, engine: Engine, order: Order, prompt: Sequence[int]) -> Claim:
+    def sell(self, engine: Engine, order: Order, prompt: Sequence[int], grammar: bytes = b"") -> Claim:
         """What a provider signs that answers the order with `engine`, as it is."""
-        steps = run(engine, order, prompt)
-        return self.claim(order, prompt, [step.id for step in steps], [step.leaf for step in steps])
+        steps = run(engine, order, prompt, grammar)
+        rows = [step.logprobs for step in steps if step.logprobs]
+        return self.claim(order, prompt, [step.id for step in steps], [step.leaf for step in steps], grammar, rows)
 
 
-def run(engine: Engine, order: Order, prompt: Sequence[int]) -> list[Step]:
+def run(engine: Engine, order: Order, prompt: Sequence[int], grammar: bytes = b"") -> list[Step]:
     """A whole run."""
-    return list(engine.generate(generate.job_of(order, prompt)))
+    return list(engine.generate(generate.job_of(order, prompt, grammar)))
 
 
 def signed_again(claim: Claim, receipt: Receipt) -> Claim:

@@ -139,7 +139,7 @@ class Counter:
         self.orders += 1
         offer = self.listing.offer
         order = Order(
-            version=1,
+            version=Order.VERSION,
             channel=self.channel,
             offer=self.listing.digest,
             registration=offer.registration,
@@ -153,6 +153,8 @@ class Counter:
             top_p=0x3F800000,
             top_k=0,
             seed=self.orders,
+            grammar=bytes(32),
+            logprobs=0,
             max_price=MICRO,
             deadline=int(self.time) + 100,
             coin_commitment=roots.coin_commitment(sha256(b"coin")),
@@ -168,11 +170,12 @@ class Counter:
         voucher: Signed | None = None,
         signer: Key = SESSION,
         domain: Domain | None = None,
+        grammar: bytes = b"",
     ) -> OrderRequest:
         """An order as it is posted."""
         order = order or self.order(prompt)
         signed = signed_by(signer, order, domain or self.domain)
-        return OrderRequest(order=signed, prompt=list(prompt), salt="0x" + SALT.hex(), voucher=voucher)
+        return OrderRequest(signed, list(prompt), "0x" + SALT.hex(), voucher=voucher, grammar=grammar.decode())
 
     async def buy(self, request: OrderRequest | None = None) -> "Bought":
         """A whole answer."""

@@ -7,6 +7,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
+from steelyard.engines.text import byte_letters
+
 KINDS = {
     "q4_0": gguf.GGMLQuantizationType.Q4_0,
     "q4_1": gguf.GGMLQuantizationType.Q4_1,
@@ -66,6 +68,8 @@ class Tiny:
     scaling: float = 0.0
     vocabulary_kind: str = ""
     """`none` for llama.cpp, which will not load a file that says nothing of its vocabulary."""
+    words: bool = False
+    """With a vocabulary of text: three control ids, of which <end> ends, all bytes but 0xF1, pairs of letters."""
 
     def but(self, **changes: object) -> "Tiny":
         return replace(self, **changes)  # type: ignore[arg-type]  # a test's own keywords
@@ -129,6 +133,15 @@ def write(path: Path, tiny: Tiny) -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_eos_token_id(2)
     writer.add_chat_template("{{ messages }}")
+
+    if tiny.words:
+        letters = [letter for byte, letter in enumerate(byte_letters()) if byte != 0xF1]
+        pairs = [a + b for a in "{abc" for b in 'abc"'][: tiny.vocabulary - 258]
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_list(["<a>", "<b>", "<end>", *letters, *pairs])
+        writer.add_token_types([3, 3, 3, *[1] * (255 + len(pairs))])
+        writer.add_token_merges([f"{pair[0]} {pair[1]}" for pair in pairs])
 
     def matrix(name: str, columns: int, rows: int, kind: str, size: float = 0.3) -> None:
         if name == tiny.leave_out:

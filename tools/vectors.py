@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from steelyard.engines.grammars import COMPILER, Grammars, grammar_of
 from steelyard.protocol import merkle, price, roots
 from steelyard.protocol.eip712 import Domain, Record, bits_of
 from steelyard.protocol.hashing import keccak256, sha256
@@ -70,7 +71,7 @@ def malformed() -> Iterator[Case]:
     good = sample(Order, "plain").to_json()
     offer = sample(Offer, "plain").to_json()
     wrong: list[tuple[str, str, dict[str, object] | list[object], str]] = [
-        ("version-2", "record.version", {**good, "version": 2}, "Order"),
+        ("version-1", "record.version", {**good, "version": 1}, "Order"),
         ("field-missing", "record.fields", {k: v for k, v in good.items() if k != "seed"}, "Order"),
         ("field-unknown", "record.fields", {**good, "note": 1}, "Order"),
         ("not-an-object", "record.shape", [1], "Order"),
@@ -180,6 +181,23 @@ def texts() -> Iterator[Case]:
                 "result": hexed(roots.receipts_root(hashes)),
             },
         )
+    rows = [[0, 7, 0x80000000], [0xBF800000, 2**32 - 1, 0]]
+    yield (
+        "roots/response-logprobs",
+        {
+            "about": "The root of a response of two units with log-probabilities: the own bits, then id and bits.",
+            "input": {"units": [7, 9], "logprobs": rows, "salt": hexed(SALT)},
+            "result": hexed(roots.response_root([7, 9], SALT, rows)),
+        },
+    )
+    yield (
+        "roots/grammar",
+        {
+            "about": "The hash of a grammar under the prompt's salt.",
+            "input": {"grammar": '{"kind":"json"}', "salt": hexed(SALT)},
+            "result": hexed(roots.grammar_root(b'{"kind":"json"}', SALT)),
+        },
+    )
     yield (
         "roots/units-out-of-range",
         {
@@ -265,11 +283,49 @@ def prices() -> Iterator[Case]:
         )
 
 
+def grammars() -> Iterator[Case]:
+    """A grammar, a vocabulary, an answer's ids -> the mask of each position and of the next."""
+    words = [*(bytes([byte]) for byte in range(256) if byte != 0xF1), b'{"', b'name"', b"na", b"true", None]
+    end = len(words) - 1
+    ids = {word: at for at, word in enumerate(words)}
+    person = {"type": "object", "properties": {"name": {"enum": ["na", "nb"]}}, "required": ["name"]}
+    closed = {**person, "additionalProperties": False}
+    good = [ids[b'{"'], ids[b'name"'], *(ids[bytes([byte])] for byte in b': "nb"}'), end]
+    rows: dict[str, tuple[str, dict[str, Any], list[int]]] = {
+        "an-object": ("json", closed, good),
+        "an-open-object": ("json", person, good[:-2]),
+        "outside-of-the-grammar": ("json", closed, [*good[:4], ids[b"x"], *good[4:6]]),
+        "text": ("text-or-json", closed, [ids[b"n"], ids[b"{"], end]),
+        "a-call": ("text-or-json", closed, good[:3]),
+        "a-byte-that-no-id-spells": ("json", {"const": "\U00051234"}, [ids[b'"']]),
+        "true": ("json", {"type": "boolean"}, [ids[b"true"], end]),
+    }
+    for name, (kind, schema, answer) in rows.items():
+        grammar = grammar_of(kind, schema)
+        masks = Grammars(lambda: words, len(words) + 2, frozenset({end})).start(grammar, 0)
+        told = {"grammar": grammar.decode(), "words": [word and hexed(word) for word in words], "ends": [end]}
+        told |= {"vocabulary": len(words) + 2, "answer": answer}
+        about = (
+            f"The masks of an answer and of what would follow it: {name.replace('-', ' ')}. A word of null is no text."
+        )
+        result = [hexed(masks.at(answer, at)) for at in range(len(answer) + 1)]
+        yield f"grammars/{name}", {"about": about, "input": told, "result": result}
+    for name, rule, grammar in (
+        ("another-version", "order.grammar-version", "llguidance/1.9.0\njson\n{}"),
+        ("another-kind", "order.grammar", f"{COMPILER}\nlark\n{{}}"),
+        ("too-deep", "order.grammar-limit", f"{COMPILER}\njson\n" + '{"a":' * 33 + "0" + "}" * 33),
+        ("an-unknown-keyword", "order.grammar", f"{COMPILER}\njson\n" + '{"not":{}}'),
+    ):
+        told = {"grammar": grammar, "words": [word and hexed(word) for word in words], "ends": [end]}
+        told |= {"vocabulary": len(words) + 2, "answer": []}
+        yield f"grammars/{name}", {"about": "A grammar that must be refused.", "input": told, "refused": rule}
+
+
 def main() -> int:
     """Writes, or compares with --check."""
     check = "--check" in sys.argv
     wanted = {}
-    for source in (records, malformed, signatures, trees, texts, coins, prices):
+    for source in (records, malformed, signatures, trees, texts, coins, prices, grammars):
         for name, content in source():
             wanted[OUT / f"{name}.json"] = json.dumps(content, indent=1) + "\n"
     there = {path: path.read_text() for path in OUT.rglob("*.json")}

@@ -112,7 +112,7 @@ class Courtroom(World):
         """An order on an offer of Paul's, not signed."""
         offer = offer or self.sold
         usual = Order(
-            version=1,
+            version=Order.VERSION,
             channel=self.channel,
             offer=offer.digest(self.domain),
             registration=offer.registration,
@@ -126,6 +126,8 @@ class Courtroom(World):
             top_p=0,
             top_k=0,
             seed=0,
+            grammar=bytes(32),
+            logprobs=0,
             max_price=20 * UNITS,
             deadline=self.now + 600,
             coin_commitment=sha256(COIN),

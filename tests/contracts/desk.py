@@ -36,7 +36,7 @@ class Desk(World):
         """An order that fits; max_price is what it can cost at most, unless changed."""
         sold = changes.pop("sold", self.sold)
         usual = Order(
-            version=1,
+            version=Order.VERSION,
             channel=bytes(12) + bytes.fromhex(buyer[2:]),
             offer=sold.digest(self.domain),
             registration=sold.registration,
@@ -50,6 +50,8 @@ class Desk(World):
             top_p=0,
             top_k=0,
             seed=1,
+            grammar=bytes(32),
+            logprobs=0,
             max_price=price(sold, len(prompt), 100),
             deadline=self.now + 600,
             coin_commitment=b"\x00" * 32,

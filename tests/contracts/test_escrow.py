@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odd_tokens import SILENT, SPEAKING
 from sources import Mutant
-from world import DAY, DEAD, NOBODY, UNITS, Reverted, Terms, World, key, version_two
+from world import DAY, DEAD, NOBODY, UNITS, Reverted, Terms, World, key, unknown_version
 
 from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import Domain
@@ -275,10 +275,10 @@ def test_a_voucher_of_another_key_domain_channel_offer_amount_count_or_root_is_r
 def test_records_of_an_unknown_version_are_refused(market):
     signature = b"\x00" * 65
     with pytest.raises(Reverted, match=r"^record\.version$"):
-        market.escrow.claim(market.channel, version_two(market.sold), 5, 1, b"\x00" * 32, signature, by=PAUL)
+        market.escrow.claim(market.channel, unknown_version(market.sold), 5, 1, b"\x00" * 32, signature, by=PAUL)
     grant = market.grant(ANN, SESSION, 10, [])
     wallet = market.deploy_source(WALLET, (ANN.address, market.token.address, market.escrow.address))
-    owned = version_two(replace(grant, owner=wallet.address))
+    owned = unknown_version(replace(grant, owner=wallet.address))
     accepted = (bytes(12) + bytes.fromhex(ANN.address[2:])).ljust(96, b"\x00")
     with pytest.raises(Reverted, match=r"^record\.version$"):
         market.escrow.open_for(owned, [], accepted, by=EVE)

@@ -6,7 +6,7 @@ import pytest
 from desk import ANN, ANSWER, EVE, NONCE, PAUL, PROMPT, SALT, Desk, packed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import NOBODY, Reverted, World, key, version_two
+from world import NOBODY, Reverted, World, key, unknown_version
 
 from steelyard.protocol import merkle, roots
 from steelyard.protocol.price import price
@@ -94,6 +94,8 @@ def test_an_order_that_could_not_be_served_is_refused_by_name_ord_2(desk):
         ("orders.kind", {"kind": 2}),
         ("orders.level", {"level": 1}),
         ("orders.continuation", {"answer_from": 2}),
+        ("orders.ids-only", {"grammar": b"\x01" * 32}),
+        ("orders.ids-only", {"logprobs": 1}),
         ("orders.max-units", {"max_units": 0}),
         ("orders.max-units", {"max_units": 513}),
         ("orders.deadline", {"deadline": desk.now}),
@@ -129,11 +131,11 @@ def test_an_order_for_another_model_than_the_offers_is_refused_ord_2(desk):
 
 def test_records_of_an_unknown_version_are_refused(desk):
     order = desk.order()
-    for sold, wanted in ((version_two(desk.sold), order), (desk.sold, version_two(order))):
+    for sold, wanted in ((unknown_version(desk.sold), order), (desk.sold, unknown_version(order))):
         with pytest.raises(Reverted, match=r"^record\.version$"):
             desk.orders.place(sold, wanted, packed(PROMPT), NOBODY, by=ANN)
     desk.place(order)
-    receipt = version_two(desk.receipt(order))
+    receipt = unknown_version(desk.receipt(order))
     with pytest.raises(Reverted, match=r"^record\.version$"):
         desk.orders.deliver(desk.sold, order, receipt, b"\x00" * 65, packed(ANSWER), SALT, by=EVE)
 

@@ -146,7 +146,7 @@ def test_records_of_another_version_are_refused_rul_1(room):
     plain = [[getattr(r, n) for n in r.solidity()] for r in (sale.offer, sale.order, sale.receipt)]
     for which in range(3):
         records = [list(fields) for fields in plain]
-        records[which][0] = 2
+        records[which][0] += 1
         exhibit = (*records, len(ANSWER), sale.exhibit[4])
         signatures = (sale.order_signature, sale.receipt_signature)
         with refused("record.version"):

@@ -133,9 +133,9 @@ class Terms:
         return 0 if level is Level.OPEN else count * self.flat + -(-self.multiple * amount * UNITS // self.q_ppm)
 
 
-def version_two(record: Record) -> list[Any]:
+def unknown_version(record: Record) -> list[Any]:
     """A record of a version that does not exist, as an ABI tuple: Python refuses to make one."""
-    return [2, *_plain(record)[1:]]
+    return [record.VERSION + 1, *_plain(record)[1:]]
 
 
 def key(name: str) -> Key:

@@ -1,23 +1,33 @@
 """The official `openai` client against the gateway: what it shows its user, what it retries, what it is charged."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openai
+import pydantic
 import pytest
 
-from bazaar import API_KEY, Bazaar, Patience, Seller, honest
+import real_model
+from bazaar import API_KEY, DOMAIN, Bazaar, Patience, Seller, honest
 from steelyard.engines.alphabet import Alphabet, AlphabetText
-from steelyard.engines.base import Job
+from steelyard.engines.base import Engine, Job
+from steelyard.engines.canonical.engine import CanonicalEngine
+from steelyard.engines.text import GgufText
 from steelyard.nodes.gateway.spending import ApiKey
+from steelyard.protocol import keys
 from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.records import Order
+from steelyard.protocol.verdicts import Honest, Verdict
+from steelyard.sdk.receipts import opened
+from steelyard.verification.receipts import claim_of
 from steelyard.wire import receipts
 from steelyard.wire.messages import Frame
+from steelyard.work.generate import judge
 
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 PROMPT = AlphabetText().render(MESSAGES)
@@ -138,7 +148,8 @@ def test_raw_headers_name_the_provider_and_the_receipt(tmp_path: Path) -> None:
     [
         ({"model": "gpt-9"}, openai.NotFoundError, "model_not_found"),
         ({"temperature": 9}, openai.BadRequestError, "request.value"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "unsupported_parameter"),
+        ({"tools": [{"type": "function", "function": {"name": "f g"}}]}, openai.BadRequestError, "request.value"),
+        ({"logit_bias": {"5": 1}}, openai.BadRequestError, "unsupported_parameter"),
         ({"messages": [{"role": "user", "content": "x" * 3000}]}, openai.BadRequestError, "context_length_exceeded"),
         ({"extra_headers": {"authorization": "Bearer no"}}, openai.AuthenticationError, "invalid_api_key"),
         ({"extra_headers": {"host": "evil.example"}}, openai.PermissionDeniedError, "request.host"),
@@ -247,3 +258,103 @@ def test_a_full_disk_is_a_503_in_json(tmp_path: Path, monkeypatch: pytest.Monkey
         assert (caught.value.status_code, caught.value.code) == (503, "journal.disk")
         assert seller.seen == []
         monkeypatch.undo()
+
+
+class Scale(pydantic.BaseModel):
+    """What a buyer's own code would ask for."""
+
+    name: str = pydantic.Field(max_length=40)
+    kind: Literal["spring", "steelyard", "digital"]
+    price: int = pydantic.Field(ge=0, le=500)
+
+
+WEIGH: Any = {
+    "type": "function",
+    "function": {
+        "name": "weigh",
+        "description": "Weighs something.",
+        "parameters": {
+            "type": "object",
+            "properties": {"thing": {"type": "string", "maxLength": 30}, "unit": {"enum": ["g", "kg"]}},
+            "required": ["thing", "unit"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[tuple[Seller, GgufText]]:
+    """The real model at a seller's, and its text."""
+    engine = CanonicalEngine(real_model.file(), "smollm2", threads=2)
+    yield Seller(honest(1).key, engine, max_units=256), GgufText(real_model.file())
+    engine.close()
+
+
+def replayed(told: dict[str, Any], engine: Engine) -> Verdict:
+    """What an auditor finds that has only the receipt's document."""
+    document = opened(receipts.from_json(json.dumps(told).encode()))
+    claim = claim_of(
+        document, keys.recover(document.order.digest(DOMAIN), document.order_signature), engine.card.model_root
+    )
+    return judge(claim, engine).verdict
+
+
+@pytest.mark.model
+def test_a_real_model_answers_in_a_pydantic_model_and_a_replay_agrees(
+    tmp_path: Path, real: tuple[Seller, GgufText]
+) -> None:
+    seller, text = real
+    with market(tmp_path, seller, texts={"smollm2": text}) as (client, _):
+        answer = client.chat.completions.parse(
+            model="smollm2",
+            messages=[{"role": "user", "content": "Invent one kitchen scale and its price in dollars, as JSON."}],
+            response_format=Scale,
+            max_tokens=100,
+            temperature=0,
+            logprobs=True,
+            top_logprobs=3,
+        )
+        (choice,) = answer.choices
+        assert isinstance(choice.message.parsed, Scale)
+        assert choice.finish_reason == "stop"
+        assert choice.logprobs is not None
+        assert "".join(entry.token for entry in choice.logprobs.content or []) == choice.message.content
+        assert all(len(entry.top_logprobs) == 3 for entry in choice.logprobs.content or [])
+        told = answer.receipt  # type: ignore[attr-defined]  # ours
+        assert replayed(told, seller.engine) == Honest()
+
+
+@pytest.mark.model
+def test_a_real_model_calls_a_function_whole_and_streamed(tmp_path: Path, real: tuple[Seller, GgufText]) -> None:
+    seller, text = real
+    wanted: Any = {
+        "model": "smollm2",
+        "messages": [{"role": "user", "content": "How heavy is this apple, in grams?"}],
+        "tools": [WEIGH],
+        "tool_choice": {"type": "function", "function": {"name": "weigh"}},
+        "max_tokens": 60,
+        "seed": 3,
+    }
+    with market(tmp_path, seller, texts={"smollm2": text}) as (client, _):
+        answer = client.chat.completions.create(**wanted)
+        assert answer.choices[0].finish_reason == "tool_calls"
+        (call,) = answer.choices[0].message.tool_calls
+        arguments = json.loads(call.function.arguments)
+        assert call.function.name == "weigh"
+        assert arguments["unit"] in ("g", "kg")
+        assert replayed(answer.receipt, seller.engine) == Honest()
+        with client.chat.completions.stream(**wanted) as stream:
+            for _event in stream:
+                pass
+            final = stream.get_final_completion()
+        (streamed,) = final.choices[0].message.tool_calls or []
+        assert (streamed.function.name, streamed.function.arguments) == ("weigh", call.function.arguments)
+        assert final.choices[0].finish_reason == "tool_calls"
+        done = [
+            *wanted["messages"],
+            answer.choices[0].message,
+            {"role": "tool", "tool_call_id": call.id, "content": "182"},
+        ]
+        after = client.chat.completions.create(**wanted | {"messages": done, "tool_choice": "none"})
+        assert after.choices[0].message.content

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from steelyard.engines.grammars import Grammars
 from steelyard.protocol import merkle, price, roots
 from steelyard.protocol.eip712 import Domain, read_hex
 from steelyard.protocol.errors import Refused
@@ -72,6 +73,10 @@ def root(told: dict[str, Any]) -> Any:
     match sorted(told):
         case ["salt", "units"]:
             return shown(roots.units_root(told["units"], raw(told["salt"])))
+        case ["logprobs", "salt", "units"]:
+            return shown(roots.response_root(told["units"], raw(told["salt"]), told["logprobs"]))
+        case ["grammar", "salt"]:
+            return shown(roots.grammar_root(told["grammar"].encode(), raw(told["salt"])))
         case ["evidence", "salt"]:
             return shown(roots.evidence_root([raw(leaf) for leaf in told["evidence"]], raw(told["salt"])))
         case ["receipts"]:
@@ -94,6 +99,12 @@ def cost(told: dict[str, Any]) -> Any:
     return str(price.price(Offer.from_json({**plain, **changed}), told["prompt_units"], told["new_units"]))
 
 
+def masks(told: dict[str, Any]) -> Any:
+    words = [None if word is None else raw(word) for word in told["words"]]
+    run = Grammars(lambda: words, told["vocabulary"], frozenset(told["ends"])).start(told["grammar"].encode(), 0)
+    return [shown(run.at(told["answer"], at)) for at in range(len(told["answer"]) + 1)]
+
+
 REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "records": record,
     "malformed": malformed,
@@ -103,6 +114,7 @@ REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "roots": root,
     "coins": coin,
     "prices": cost,
+    "grammars": masks,
 }
 CASES = sorted(path for folder in REPLAY for path in (VECTORS / folder).glob("*.json"))
 

@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from steelyard.engines.base import Card, Job, Replay, Step
+from steelyard.engines.base import MAX_LIKELIEST, NOTHING, Card, Job, Replay, Step
+from steelyard.engines.grammars import Grammars, Masks
 from steelyard.protocol.errors import Malformed, Refused, Unavailable
 from steelyard.protocol.hashing import ZERO32, sha256
 
@@ -46,6 +47,7 @@ class Alphabet:
         pause: Callable[[], None] = lambda: None,
     ) -> None:
         self.card = Card(name, model_root(dialect), True, CONTEXT, VOCABULARY, frozenset({END}), "unknown", 0)
+        self._grammars = Grammars(lambda: [*(bytes([unit]) for unit in range(END)), None], VOCABULARY, self.card.ends)
         self._dialect = dialect
         self._lie_from = lie_from
         self._pause = pause
@@ -54,12 +56,16 @@ class Alphabet:
     def generate(self, job: Job) -> Iterator[Step]:
         """See `Engine.generate`."""
         _refuse(job)
-        mismatch = self._prefix_mismatch(job)
+        masks = self._masks(job)
+        mismatch = self._prefix_mismatch(job, masks)
         if mismatch is not None:
             raise Refused("order.prefix-mismatch", f"id {job.prompt[mismatch]} at {mismatch} is not this model's")
-        return self._steps(job)
+        return self._steps(job, masks)
 
-    def _steps(self, job: Job) -> Iterator[Step]:
+    def _masks(self, job: Job) -> Masks | None:
+        return self._grammars.start(job.grammar, job.answer_from) if job.grammar else None
+
+    def _steps(self, job: Job, masks: Masks | None) -> Iterator[Step]:
         ids = list(job.prompt)
         delivered = len(job.prompt) - job.answer_from
         for position in range(job.max_units):
@@ -67,8 +73,11 @@ class Alphabet:
             if self._closed.is_set():
                 raise Unavailable("engine.closed", f"after {position} of {job.max_units} units")
             state = self._state(ids, delivered + position)
-            unit = _pick(state, job, len(ids))
-            yield Step(unit, _leaf(state, unit))
+            mask = masks.at(ids, len(ids)) if masks else None
+            unit = _pick(state, job, len(ids), mask)
+            if masks and unit == NOTHING:
+                raise Refused("order.grammar-stuck", f"at {len(ids)}: {masks.why}")
+            yield Step(unit, _leaf(state, unit, mask), _row(state, unit, job))
             if unit == END:
                 return
             ids.append(unit)
@@ -77,15 +86,19 @@ class Alphabet:
         """See `Engine.replay`."""
         _refuse(job)
         _refuse_units(answer)
+        masks = self._masks(job)
+        mismatch = self._prefix_mismatch(job, masks)
         ids = list(job.prompt)
-        expected, leaves, states = [], [], []
+        expected, leaves, states, rows = [], [], [], []
         for position, unit in enumerate(answer, len(job.prompt) - job.answer_from):
             state = self._state(ids, position)
-            expected.append(_pick(state, job, len(ids)))
-            leaves.append(_leaf(state, unit))
+            mask = masks.at(ids, len(ids)) if masks else None
+            expected.append(_pick(state, job, len(ids), mask))
+            leaves.append(_leaf(state, unit, mask))
             states.append(state)
+            rows.append(_row(state, unit, job))
             ids.append(unit)
-        return Replay(tuple(expected), tuple(leaves), b"".join(states), self._prefix_mismatch(job))
+        return Replay(tuple(expected), tuple(leaves), b"".join(states), mismatch, tuple(row for row in rows if row))
 
     def close(self) -> None:
         """Ends runs in flight."""
@@ -96,9 +109,10 @@ class Alphabet:
         dialect = b"a lie" if lying else self._dialect
         return sha256(b"state", dialect, struct.pack(f"<{len(ids)}I", *ids))
 
-    def _prefix_mismatch(self, job: Job) -> int | None:
+    def _prefix_mismatch(self, job: Job, masks: Masks | None) -> int | None:
         for at in range(job.answer_from, len(job.prompt)):
-            if _pick(self._state(job.prompt[:at], at - job.answer_from), job, at) != job.prompt[at]:
+            state = self._state(job.prompt[:at], at - job.answer_from)
+            if _pick(state, job, at, masks.at(job.prompt, at) if masks else None) != job.prompt[at]:
                 return at
         return None
 
@@ -107,6 +121,8 @@ def _refuse(job: Job) -> None:
     _refuse_units(job.prompt)
     if job.max_units < 1 or not 0 <= job.answer_from <= len(job.prompt):
         raise Refused("order.parameter", f"max_units {job.max_units}, answer_from {job.answer_from}")
+    if not 0 <= job.logprobs <= 1 + MAX_LIKELIEST:
+        raise Refused("order.parameter", f"logprobs {job.logprobs}, must be 0 to {1 + MAX_LIKELIEST}")
     if len(job.prompt) + job.max_units > CONTEXT:
         total = f"{len(job.prompt)} + {job.max_units}"
         raise Refused("order.context-too-long", f"{total} units, at most {CONTEXT}")
@@ -124,9 +140,15 @@ def _scores(state: bytes) -> dict[int, int]:
     return scores | {END: 1 << 17 if odds == 0 else 0}
 
 
-def _pick(state: bytes, job: Job, position: int) -> int:
-    """The highest score, the lowest id on ties; T > 0 adds a draw of the seed's, as rule P3 adds Gumbel noise."""
+def _pick(state: bytes, job: Job, position: int, mask: bytes | None) -> int:
+    """The highest score, the lowest id on ties; T > 0 adds a draw of the seed's, as rule P3 adds Gumbel noise. Under a
+    grammar every allowed byte has a score, else there were no braces and quotes."""
     scores = _scores(state)
+    if mask is not None:
+        allowed = [unit for unit in range(VOCABULARY) if mask[unit >> 3] >> (unit & 7) & 1]
+        scores = {unit: scores.get(unit, sha256(state, bytes([unit % 256]))[0] << 8) for unit in allowed}
+    if not scores:
+        return NOTHING
     if job.temperature:
         for unit in scores:
             draw = sha256(b"draw", struct.pack("<QQI", job.seed, position, unit))
@@ -134,9 +156,20 @@ def _pick(state: bytes, job: Job, position: int) -> int:
     return min(scores, key=lambda unit: (-scores[unit], unit))
 
 
-def _leaf(state: bytes, unit: int) -> bytes:
+def _leaf(state: bytes, unit: int, mask: bytes | None) -> bytes:
     logit = _scores(state).get(unit, 0)
-    return sha256(state, struct.pack("<f", float(logit)), ZERO32)
+    return sha256(state, struct.pack("<f", float(logit)), ZERO32 if mask is None else sha256(mask))
+
+
+def _row(state: bytes, unit: int, job: Job) -> tuple[int, ...]:
+    """As `Step.logprobs`, with a toy's numbers: minus how far a score is below the greatest, in 1/4,096."""
+    if not job.logprobs:
+        return ()
+    scores = _scores(state)
+    top = sorted(scores, key=lambda other: (-scores[other], other))[: job.logprobs - 1]
+    below = {other: (scores.get(other, 0) - max(scores.values())) / 4096 for other in (unit, *top)}
+    bits = {other: int(struct.unpack("<I", struct.pack("<f", number))[0]) for other, number in below.items()}
+    return (bits[unit], *(number for other in top for number in (other, bits[other])))
 
 
 class AlphabetText:

@@ -6,7 +6,12 @@ behind it, `canonical` the real thing, `llamacpp` a float engine. A liar is an `
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
+
+NOTHING: Final = -1
+"""What the sampling rule picks where a grammar allows no id."""
+MAX_LIKELIEST: Final = 20
+"""Ids whose log-probabilities can be asked for, as OpenAI's `top_logprobs` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,10 @@ class Job:
     """Keep the k highest; 0 keeps all."""
     seed: int
     """The buyer's, 64 bits (rule P3)."""
+    grammar: bytes = b""
+    """What the answer keeps to (`grammars.grammar_of`); empty: anything."""
+    logprobs: int = 0
+    """Rows of log-probabilities (`Step.logprobs`): 0 none, 1 + k with those of the k likeliest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class Step:
     id: int
     leaf: bytes
     """Rule P2: SHA-256(final-norm output ‖ raw logit ‖ mask hash or zeros), not yet a tree leaf. 32 bytes."""
+    logprobs: tuple[int, ...] = ()
+    """If asked for: binary32 bits of the id's own, then id and bits of each of the likeliest (spec/sampler.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,8 @@ class Replay:
     """A run by teacher forcing: what this engine has to say about somebody's answer, one entry per answer unit."""
 
     expected: tuple[int, ...]
-    """The id that the sampling rule picks at each position, given the answer's ids before it."""
+    """The id that the sampling rule picks at each position, given the answer's ids before it; NOTHING where the
+    grammar allows none."""
     leaves: tuple[bytes, ...]
     """The evidence leaf for the ANSWERED id at each position, 32 bytes each."""
     states: bytes = field(repr=False)
@@ -74,6 +86,8 @@ class Replay:
     it proves a run (rule M8). Any length; equal for equal runs."""
     prefix_mismatch: int | None = None
     """First index in the prompt, from `answer_from` on, whose id the rule would not have picked."""
+    logprobs: tuple[tuple[int, ...], ...] = ()
+    """If asked for, one row per answer unit, of the ANSWERED id (`Step.logprobs`)."""
 
 
 class Engine(Protocol):
@@ -87,7 +101,8 @@ class Engine(Protocol):
         method `cancel`, any thread may call that while another one waits for a unit, which then sees the end.
 
         Raises Refused: `order.context-too-long`, `order.unit-out-of-range`, `order.prefix-mismatch`,
-        `order.parameter` (with the numbers)."""
+        `order.parameter` (with the numbers), `order.grammar`, `order.grammar-version`, `order.grammar-limit`; while it
+        runs `order.grammar-stuck`, if no id is allowed any more."""
         ...
 
     def replay(self, job: Job, answer: Sequence[int]) -> Replay:

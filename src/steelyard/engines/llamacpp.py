@@ -84,6 +84,8 @@ class LlamaCpp:
         if job.answer_from != len(job.prompt):
             told = f"{self.card.name}: cannot continue an answer of {len(job.prompt) - job.answer_from} units"
             raise Refused("engine.not-canonical", told)
+        if job.grammar or job.logprobs:
+            raise Refused("order.parameter", f"{self.card.name}: a float engine has no grammars and no logprobs yet")
         if not job.prompt or not 0 <= min(job.prompt) <= max(job.prompt) < self.card.vocabulary:
             told = f"{len(job.prompt)} units, each 0 to {self.card.vocabulary - 1}"
             raise Refused("order.unit-out-of-range", told)

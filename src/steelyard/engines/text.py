@@ -101,12 +101,7 @@ class GgufText:
         return b"".join(map(self._bytes, ids)).decode(errors="replace")
 
     def _bytes(self, unit: int) -> bytes:
-        token, kind = self._tokens[unit], self._kinds[unit]
-        if kind == CONTROL:
-            return b""
-        if kind == USER_DEFINED:
-            return token.encode()
-        return bytes(BYTES[letter] for letter in token)
+        return _word(self._tokens[unit], self._kinds[unit]) or b""
 
     def _plain(self, text: str) -> list[int]:
         try:
@@ -134,6 +129,17 @@ class GgufText:
 
 PLAIN_BYTES: Final = frozenset({0x0A, *range(0x20, 0x7F)})
 BYTES: Final = {letter: byte for byte, letter in enumerate(byte_letters())}
+
+
+def words(head: Head) -> list[bytes | None]:
+    """The bytes of each id, None for a control id: what a grammar needs of a vocabulary. Raises as `GgufText`."""
+    return [_word(token, kind) for token, kind in zip(*_vocabulary(head), strict=True)]
+
+
+def _word(token: str, kind: int) -> bytes | None:
+    if kind == CONTROL:
+        return None
+    return token.encode() if kind == USER_DEFINED else bytes(BYTES[letter] for letter in token)
 
 
 def _vocabulary(head: Head) -> tuple[list[str], list[int]]:

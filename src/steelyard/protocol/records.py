@@ -6,7 +6,7 @@ Every record is flat, versioned and EIP-712 encodable; where one record names an
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from steelyard.protocol.eip712 import Record
 from steelyard.protocol.units import Address
@@ -98,6 +98,9 @@ class Offer(Record):
 class Order(Record):
     """What is wanted, signed by the channel's session key. Names one offer, so one provider."""
 
+    VERSION: ClassVar[int] = 2
+    """2 added `grammar` and `logprobs`."""
+
     version: U16
     channel: Hash
     offer: Hash
@@ -122,6 +125,10 @@ class Order(Record):
     """0 keeps all."""
     seed: U64
     """The buyer's (rule P3)."""
+    grammar: Hash
+    """Salted hash of the grammar that the answer keeps to (`roots.grammar_root`); zeros: none."""
+    logprobs: U8
+    """Log-probabilities to deliver with each generated unit: 0 none, 1 its own, 1 + k also those of the k likeliest."""
     max_price: U128
     """Micro-tokens that the answer may cost at most, from the offer's prices and max_units."""
     deadline: U64

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Malformed
-from steelyard.protocol.hashing import prf, sha256
+from steelyard.protocol.hashing import ZERO32, prf, sha256
 
 UNITS_PER_LEAF = 64  # x 4 bytes = 256 bytes a leaf
 UNITS_LABEL, EVIDENCE_LABEL = b"steelyard/units", b"steelyard/evidence"
+GRAMMAR_LABEL, LOGPROBS_LABEL = b"steelyard/grammar", b"steelyard/logprobs"
+LOGPROBS = b"\x03"
 RUN_LABEL, COIN_LABEL, SALT_LABEL = b"steelyard/run", b"steelyard/coin", b"steelyard/salt"
 
 
@@ -34,6 +36,31 @@ def units_top(units: Sequence[int], salt: bytes) -> bytes:
 def units_root(units: Sequence[int], salt: bytes) -> bytes:
     """Root of a prompt or an answer: SHA-256(0x02 ‖ number of units ‖ units_top), so it binds the count. 32 bytes."""
     return merkle.seal(len(units), units_top(units, salt))
+
+
+def response_top(answer: Sequence[int], salt: bytes, logprobs: Sequence[Sequence[int]] = ()) -> bytes:
+    """What a response root seals with the number of units: `units_top`, or where there are logprobs SHA-256(0x03 ‖
+    units_top ‖ root over one leaf per row of them: leaf salt ‖ its numbers as 4 bytes little-endian each). 32 bytes."""
+    top = units_top(answer, salt)
+    if not logprobs:
+        return top
+    if not all(0 <= number < 1 << 32 for row in logprobs for number in row):
+        raise Malformed("logprobs.range", f"{len(logprobs)} rows with a number that is not below 2**32")
+    leaves = [
+        merkle.leaf_hash(prf(salt, LOGPROBS_LABEL, i) + b"".join(number.to_bytes(4, "little") for number in row))
+        for i, row in enumerate(logprobs)
+    ]
+    return sha256(LOGPROBS, top, merkle.root(leaves))
+
+
+def response_root(answer: Sequence[int], salt: bytes, logprobs: Sequence[Sequence[int]] = ()) -> bytes:
+    """Root of an answer with its logprobs (`response_top`); without them the answer's `units_root`. 32 bytes."""
+    return merkle.seal(len(answer), response_top(answer, salt, logprobs))
+
+
+def grammar_root(grammar: bytes, salt: bytes) -> bytes:
+    """SHA-256(HMAC(salt, label) ‖ grammar) under the prompt's salt; zeros for no grammar. 32 bytes."""
+    return sha256(prf(salt, GRAMMAR_LABEL, 0), grammar) if grammar else ZERO32
 
 
 def evidence_root(leaves: Sequence[bytes], salt: bytes) -> bytes:

@@ -104,6 +104,8 @@ class Client:
 
 
 def _body(messages: str | Messages, model: str, options: Mapping[str, Any]) -> bytes:
+    if options.get("tools"):
+        raise Refused("request.unsupported-parameter", "tools: this client reads text; calls need OpenAI's")
     said = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
     return msgspec.json.encode({"model": model, "messages": said, **options})
 

@@ -22,6 +22,8 @@ def opened(told: ReceiptDocument) -> Document:
         prompt_salt=read_hex("prompt_salt", told.prompt_salt, 32),
         answer=tuple(told.answer),
         answer_salt=read_hex("answer_salt", told.answer_salt, 32),
+        grammar=told.grammar.encode(),
+        logprobs=tuple(map(tuple, told.logprobs)),
         cancel=None if cancel is None else Cancel.from_json(cancel.record),
         cancel_signature=None if cancel is None else signature_of(cancel),
     )

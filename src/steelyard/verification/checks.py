@@ -6,6 +6,7 @@ without defect (`claim.defect`): then every id is bound by a root that the provi
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from steelyard.engines.base import Card, Replay
 from steelyard.protocol import keys, roots
@@ -89,7 +90,8 @@ def sampling(claim: Claim, run: Replay) -> Cheated | None:
     at = _first_difference(claim.generated, run.expected)
     if at is None:
         return None
-    return Cheated("sampling", f"answered {claim.generated[at]}, the rule samples {run.expected[at]}", at)
+    picked = f"samples {run.expected[at]}" if run.expected[at] >= 0 else "has no id that the grammar allows"
+    return Cheated("sampling", f"answered {claim.generated[at]}, the rule {picked}", at)
 
 
 def evidence(claim: Claim, run: Replay) -> Cheated | None:
@@ -100,6 +102,16 @@ def evidence(claim: Claim, run: Replay) -> Cheated | None:
         return None
     count = len(run.leaves)
     return Cheated("evidence", f"own run of {count} units 0x{own.hex()}, receipt 0x{claim.receipt.evidence_root.hex()}")
+
+
+def logprobs(claim: Claim, run: Replay) -> Cheated | None:
+    """Rule P1: what else was delivered is signed as the ids are, and follows from the run to the last bit."""
+    if claim.logprobs == run.logprobs:
+        return None
+    pairs = enumerate(zip_longest(claim.logprobs, run.logprobs, fillvalue=()))
+    at, signed, own = next((at, signed, own) for at, (signed, own) in pairs if signed != own)
+    shown = [" ".join(f"{number:08x}" for number in row[:3]) for row in (signed, own)]
+    return Cheated("logprobs", f"signed {len(signed)} numbers {shown[0]}, own run {len(own)} numbers {shown[1]}", at)
 
 
 def own_evidence_root(claim: Claim, run: Replay) -> bytes:

@@ -38,6 +38,10 @@ class Claim:
     """Ids from `order.answer_from` on: the delivered prefix, then the generated ids."""
     answer_salt: bytes
     """Of response root and evidence root, 32 bytes."""
+    grammar: bytes = b""
+    """Where the order names one (`roots.grammar_root`)."""
+    logprobs: tuple[tuple[int, ...], ...] = ()
+    """Where the order wants them: one row per generated unit (`engines.base.Step.logprobs`)."""
     cancel: Cancel | None = None
     cancel_signature: bytes | None = None
     provider_asked: bool = False
@@ -101,8 +105,11 @@ def _defect_of_units(claim: Claim) -> str | None:
         )
     if roots.units_root(claim.prompt, claim.prompt_salt) != order.prompt_root:
         return f"prompt: {len(claim.prompt)} units do not hash to 0x{order.prompt_root.hex()}"
-    if roots.units_root(claim.answer, claim.answer_salt) != claim.receipt.response_root:
-        return f"answer: {len(claim.answer)} units do not hash to 0x{claim.receipt.response_root.hex()}"
+    if roots.grammar_root(claim.grammar, claim.prompt_salt) != order.grammar:
+        return f"grammar: {len(claim.grammar)} bytes do not hash to 0x{order.grammar.hex()}"
+    if roots.response_root(claim.answer, claim.answer_salt, claim.logprobs) != claim.receipt.response_root:
+        what = f"{len(claim.answer)} units and {len(claim.logprobs)} rows of logprobs"
+        return f"answer: {what} do not hash to 0x{claim.receipt.response_root.hex()}"
     return None
 
 

@@ -15,8 +15,8 @@ from steelyard.protocol.verdicts import CannotTell, Cheated, Honest, Outcome, Ve
 from steelyard.verification import checks
 from steelyard.verification.claim import Claim, defect
 
-JobOf = Callable[[Order, Sequence[int]], Job]
-"""How a kind of work turns an order and its prompt into a run (`work.generate.job_of`)."""
+JobOf = Callable[[Order, Sequence[int], bytes], Job]
+"""How a kind of work turns an order, its prompt and its grammar into a run (`work.generate.job_of`)."""
 
 REPLAYED_KINDS = frozenset({int(Kind.GENERATE)})
 REPLAYED_LEVELS = frozenset({int(Level.AUDITED), int(Level.DISPUTABLE), int(Level.QUORUM)})
@@ -81,12 +81,13 @@ def _unable(claim: Claim, card: Card) -> str | None:
 def _by_run(claim: Claim, engine: Engine, job_of: JobOf) -> Judgement:
     """Runs, compares, and runs again before it accuses: a machine that disagrees with itself has no evidence."""
     try:
-        job = job_of(claim.order, claim.prompt)
+        job = job_of(claim.order, claim.prompt, claim.grammar)
         run = _replay(engine, job, claim.generated)
         verdict: Verdict = (
             checks.prefix(claim, run)
             or checks.sampling(claim, run)
             or checks.evidence(claim, run)
+            or checks.logprobs(claim, run)
             or checks.early(claim, engine.card.ends)
             or Honest()
         )

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from steelyard.protocol import keys, price, roots
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.records import Cancel, Level, Offer, Order, Receipt, Registration
 from steelyard.protocol.units import Address
 from steelyard.protocol.verdicts import CannotTell, Cheated, Honest
@@ -54,6 +55,9 @@ class Document:
     answer: tuple[int, ...]
     """Units from `order.answer_from` on."""
     answer_salt: bytes
+    grammar: bytes = b""
+    logprobs: tuple[tuple[int, ...], ...] = ()
+    """One row per generated unit, where the order wants them."""
     cancel: Cancel | None = None
     cancel_signature: bytes | None = None
 
@@ -79,6 +83,7 @@ def check_document(
         *_signatures(document, session_key),
         *_references(document),
         *_openings(document),
+        *_grammar(document),
         _units(document),
         _price(document),
         _end(document),
@@ -127,6 +132,8 @@ def claim_of(document: Document, session_key: Address, model_root: bytes) -> Cla
         prompt_salt=document.prompt_salt,
         answer=document.answer,
         answer_salt=document.answer_salt,
+        grammar=document.grammar,
+        logprobs=document.logprobs,
         cancel=document.cancel,
         cancel_signature=document.cancel_signature,
     )
@@ -182,20 +189,38 @@ def _references(document: Document) -> list[Finding]:
 
 def _openings(document: Document) -> list[Finding]:
     findings = []
-    for check, units, salt, root, who in (
-        ("prompt", document.prompt, document.prompt_salt, document.order.prompt_root, "the order commits to"),
-        ("answer", document.answer, document.answer_salt, document.receipt.response_root, "the receipt commits to"),
+    for check, units, rows, salt, root, who in (
+        ("prompt", document.prompt, (), document.prompt_salt, document.order.prompt_root, "the order commits to"),
+        (
+            "answer",
+            document.answer,
+            document.logprobs,
+            document.answer_salt,
+            document.receipt.response_root,
+            "the receipt commits to",
+        ),
     ):
         try:
-            opens = len(salt) == 32 and roots.units_root(units, salt) == root
+            opens = len(salt) == 32 and roots.response_root(units, salt, rows) == root
         except Refused as refused:
             findings.append(Finding(f"{check}-root", Status.FAILED, str(refused)))
             continue
-        text = f"These {len(units)} {check} units are exactly what {who}."
+        more = f" with {len(rows)} rows of logprobs" if rows else ""
+        text = f"These {len(units)} {check} units{more} are exactly what {who}."
         findings.append(
             _finding(f"{check}-root", opens, text, f"{len(units)} units are not what {who}, 0x{root.hex()}")
         )
     return findings
+
+
+def _grammar(document: Document) -> list[Finding]:
+    """Only where there is one, or should be one."""
+    size, wanted = len(document.grammar), document.order.grammar
+    if not size and wanted == ZERO32:
+        return []
+    opens = roots.grammar_root(document.grammar, document.prompt_salt) == wanted
+    proves = f"The answer was ordered to keep to this grammar of {size} bytes; whether it does, a replay says."
+    return [_finding("grammar", opens, proves, f"{size} bytes are not the grammar that the order commits to")]
 
 
 def _units(document: Document) -> Finding:

@@ -8,8 +8,9 @@ from steelyard.protocol.errors import SteelyardError
 from steelyard.protocol.units import MICRO
 from steelyard.wire.receipts import ReceiptDocument
 from steelyard.wire.status import answer_of, param_of
+from steelyard.wire.tools import ToolCall
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "tool_calls"]
 DONE: Final = b"data: [DONE]\n\n"
 KEEP_ALIVE: Final = b": still working\n\n"
 """An SSE comment: clients ignore it, proxies see traffic."""
@@ -35,19 +36,72 @@ class Usage(msgspec.Struct, frozen=True):
         return cls(prompt_tokens, completion_tokens, total, cost_micro, cost_micro / MICRO)
 
 
+class FunctionDelta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a chunk adds to a call's function."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class CallDelta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a chunk adds to a call; the first one names it."""
+
+    function: FunctionDelta
+    index: int = msgspec.field(default_factory=int)  # always written: no default to omit
+    id: str | None = None
+    type: str | None = None
+
+
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a chunk adds to a message."""
 
     role: str | None = None
     content: str | None = None
+    tool_calls: list[CallDelta] | None = None
 
 
 class Message(msgspec.Struct, frozen=True):
     """A whole answer."""
 
-    content: str
+    content: str | None
     role: str = "assistant"
     refusal: None = None
+    tool_calls: list[ToolCall] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Likely(msgspec.Struct, frozen=True):
+    """One of the likeliest tokens."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+    """None where the token alone is no whole text."""
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """An answered token."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+    top_logprobs: list[Likely]
+
+
+class ChatLogprobs(msgspec.Struct, frozen=True):
+    """One chat choice's, or a chunk's part of them."""
+
+    content: list[TokenLogprob]
+    refusal: None = None
+
+
+class TextLogprobs(msgspec.Struct, frozen=True):
+    """The same in the shape of text completions."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]] | None
+    text_offset: list[int]
+    """Where each token begins in the answer's text."""
 
 
 class ChunkChoice(msgspec.Struct, frozen=True):
@@ -56,7 +110,7 @@ class ChunkChoice(msgspec.Struct, frozen=True):
     index: int
     delta: Delta
     finish_reason: Finish | None = None
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -65,7 +119,7 @@ class Choice(msgspec.Struct, frozen=True):
     index: int
     message: Message
     finish_reason: Finish
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class TextChoice(msgspec.Struct, frozen=True):
@@ -74,7 +128,7 @@ class TextChoice(msgspec.Struct, frozen=True):
     index: int
     text: str
     finish_reason: Finish | None = None
-    logprobs: None = None
+    logprobs: TextLogprobs | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, omit_defaults=True):

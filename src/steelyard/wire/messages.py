@@ -69,6 +69,8 @@ class OrderRequest(Message, frozen=True):
     """Of the prompt root, 32 bytes."""
     voucher: Signed | None = None
     """For answers before this one (rule M1)."""
+    grammar: str = ""
+    """What the order's `grammar` is the salted hash of."""
 
 
 class Frame(Message, frozen=True):
@@ -77,6 +79,8 @@ class Frame(Message, frozen=True):
     A body that ends without a receipt or an error is a cut stream: unpaid, and no cheat (rule P5)."""
 
     units: list[int] = []
+    logprobs: list[list[int]] = []
+    """One row per unit, where the order wants them (spec/sampler.md, LGP-2)."""
     receipt: Signed | None = None
     salt: str | None = None
     """Beside the receipt: salt of response root and evidence root, 32 bytes."""
@@ -132,6 +136,9 @@ class AuditPackage(Message, frozen=True):
     answer: list[int]
     """Units from `answer_from` on."""
     answer_salt: str
+    grammar: str = ""
+    logprobs: list[list[int]] = []
+    """One row per generated unit, where the order wants them."""
     cancel: Signed | None = None
     provider_url: str | None = None
     """Where the gateway bought it, so that the auditor can ask the provider for its own copy."""

@@ -11,6 +11,7 @@ import msgspec
 
 from steelyard.protocol.errors import Refused
 from steelyard.wire.reading import read_json
+from steelyard.wire.tools import Choice, ResponseFormat, Tool, ToolCall, check_form
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -18,6 +19,8 @@ MAX_CHOICES: Final = 8
 MAX_STOPS: Final = 4
 MAX_STOP_LENGTH: Final = 256
 MAX_TOKENS: Final = (1 << 32) - 1
+MAX_TOP_LOGPROBS: Final = 20
+MAX_LEGACY_LOGPROBS: Final = 5
 
 HARMLESS: Final = frozenset(
     {
@@ -81,13 +84,14 @@ class TextPart(msgspec.Struct, frozen=True):
 class ChatMessage(msgspec.Struct, frozen=True):
     """One message. Fields that clients echo from an answer (`refusal`, `audio`, `annotations`, ...) must be empty."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] | None = None
     name: str | None = None
     refusal: str | None = None
     annotations: list[object] | None = None
     audio: dict[str, object] | None = None
-    tool_calls: list[object] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
     function_call: dict[str, object] | None = None
 
 
@@ -169,6 +173,17 @@ class ChatRequest(Sampling, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     messages: list[ChatMessage]
     max_completion_tokens: int | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool = False
+    """Permits several calls in one answer; ours makes one."""
+    logprobs: bool = False
+    top_logprobs: int = 0
+
+    def rows(self) -> int:
+        """Log-probabilities of each token, as an order has it."""
+        return 1 + self.top_logprobs if self.logprobs else 0
 
     def limit(self) -> int | None:
         """Most tokens of the answer; None: as many as the offer and the context allow."""
@@ -185,6 +200,12 @@ class CompletionRequest(Sampling, frozen=True, forbid_unknown_fields=True, kw_on
 
     prompt: str | list[str | int | list[int]]
     """A text, texts, ids, or lists of ids; never mixed."""
+    logprobs: int | None = None
+    """Of the token, and of so many of the likeliest."""
+
+    def rows(self) -> int:
+        """Log-probabilities of each token, as an order has it."""
+        return 0 if self.logprobs is None else 1 + self.logprobs
 
     def limit(self) -> int:
         """Most tokens of the answer: 16 if not said, as OpenAI has it."""
@@ -211,6 +232,10 @@ def read_chat(raw: bytes) -> ChatRequest:
     for at, message in enumerate(request.messages):
         _check_message(f"messages[{at}]", message)
     _check_range("max_completion_tokens", request.max_completion_tokens, 1, MAX_TOKENS)
+    _check_range("top_logprobs", request.top_logprobs, 0, MAX_TOP_LOGPROBS)
+    if request.top_logprobs and not request.logprobs:
+        raise Refused("request.value", f"top_logprobs: {request.top_logprobs} needs logprobs true")
+    check_form(request.response_format, request.tools, request.tool_choice)
     return request
 
 
@@ -219,6 +244,7 @@ def read_completion(raw: bytes) -> CompletionRequest:
     request = _read(raw, CompletionRequest)
     _check_sampling(request)
     prompts = request.prompts()
+    _check_range("logprobs", request.logprobs, 0, MAX_LEGACY_LOGPROBS)
     if not 1 <= len(prompts) <= MAX_CHOICES or len(prompts) * request.n > MAX_CHOICES:
         raise Refused("request.value", f"prompt: {len(prompts)} prompts x n {request.n}, 1 to {MAX_CHOICES} answers")
     for prompt in prompts:
@@ -318,10 +344,12 @@ def _check_sampling(request: Sampling) -> None:
 
 
 def _check_message(where: str, message: ChatMessage) -> None:
-    for name in ("tool_calls", "function_call", "audio"):
+    for name in ("function_call", "audio"):
         if getattr(message, name):
             raise Refused("request.unsupported-parameter", f"{where}.{name}: not supported yet")
-    if message.content is None:
+    if message.tool_calls and message.role != "assistant":
+        raise Refused("request.value", f"{where}.tool_calls: only an assistant calls, not {message.role}")
+    if message.content is None and not message.tool_calls:
         raise Refused("request.value", f"{where}.content: required")
     if isinstance(message.content, list):
         for at, part in enumerate(message.content):

@@ -46,6 +46,11 @@ class ReceiptDocument(Message, frozen=True, kw_only=True):
     """Units from the order's `answer_from` on, so a continued prefix is in here as well."""
     answer_salt: str
     """32 bytes, 0x-hex."""
+    grammar: str = ""
+    """What the answer keeps to; the order names its salted hash."""
+    logprobs: list[list[int]] = msgspec.field(default_factory=list)
+    """One row per generated unit, where the order wants them: its own number, then id and number of each of the
+    likeliest, numbers as binary32 bits."""
     cancel: Signed | None = None
     """Where a stop string ended the answer: the gateway's cancel (rule P5)."""
 

@@ -5,24 +5,28 @@ and jurors all build their job here, so that they cannot differ about what was o
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from steelyard.engines.base import Engine, Job
 from steelyard.protocol import price, roots
 from steelyard.protocol.errors import Malformed, Refused
-from steelyard.protocol.records import Kind, Offer, Order, Receipt
+from steelyard.protocol.hashing import ZERO32
+from steelyard.protocol.records import Kind, Level, Offer, Order, Receipt
 from steelyard.protocol.units import MicroToken, Units
 from steelyard.verification import judge as judging
 from steelyard.verification.claim import Claim
 
 KIND = Kind.GENERATE
 Finish = Literal["stop", "length", "cancel"]
+MAX_NUMBERS: Final = 8_192
+"""Of an answer's logprobs: 32 kB, half of what a jury can be shown."""
 
 
-def job_of(order: Order, prompt: Sequence[int]) -> Job:
+def job_of(order: Order, prompt: Sequence[int], grammar: bytes = b"") -> Job:
     """The run that `order` fixes, over the `prompt_units` ids of its prompt (a delivered prefix included).
 
-    Raises Refused("order.kind"), Malformed("order.prompt-units" | "order.answer-from" | "order.max-units")."""
+    Raises Refused("order.kind"), Malformed("order.prompt-units" | "order.answer-from" | "order.max-units" |
+    "order.grammar-root")."""
     if order.kind != KIND:
         raise Refused("order.kind", f"kind {order.kind}, not {int(KIND)}")
     if len(prompt) != order.prompt_units or not prompt:
@@ -31,6 +35,8 @@ def job_of(order: Order, prompt: Sequence[int]) -> Job:
         raise Malformed("order.answer-from", f"{order.answer_from} > prompt_units {order.prompt_units}")
     if order.max_units < 1:
         raise Malformed("order.max-units", "0 < 1")
+    if bool(grammar) != (order.grammar != ZERO32):
+        raise Malformed("order.grammar-root", f"{len(grammar)} bytes given, ordered 0x{order.grammar.hex()}")
     return Job(
         prompt=tuple(prompt),
         answer_from=order.answer_from,
@@ -39,15 +45,20 @@ def job_of(order: Order, prompt: Sequence[int]) -> Job:
         top_p=order.top_p,
         top_k=order.top_k,
         seed=order.seed,
+        grammar=grammar,
+        logprobs=order.logprobs,
     )
 
 
-def require_prompt(order: Order, prompt: Sequence[int], salt: bytes) -> None:
-    """Raises Refused("order.prompt-root") unless these ids and salt are what the order's prompt root commits to."""
+def require_prompt(order: Order, prompt: Sequence[int], salt: bytes, grammar: bytes = b"") -> None:
+    """Raises Refused `order.prompt-root`, `order.grammar-root` unless these ids, salt and grammar are what the order
+    commits to."""
     if len(prompt) != order.prompt_units:
         raise Malformed("order.prompt-units", f"{len(prompt)} units given, {order.prompt_units} ordered")
     if len(salt) != 32 or roots.units_root(prompt, salt) != order.prompt_root:
         raise Refused("order.prompt-root", f"{len(prompt)} units and salt do not hash to 0x{order.prompt_root.hex()}")
+    if roots.grammar_root(grammar, salt) != order.grammar:
+        raise Refused("order.grammar-root", f"{len(grammar)} bytes do not hash to 0x{order.grammar.hex()}")
 
 
 def require_fits(order: Order, offer: Offer, offer_digest: bytes) -> None:
@@ -65,9 +76,20 @@ def require_fits(order: Order, offer: Offer, offer_digest: bytes) -> None:
     if order.prompt_units + order.max_units > offer.context_length:
         total = order.prompt_units + order.max_units
         raise Refused("order.context-too-long", f"{total} units, the offer takes {offer.context_length}")
+    if order.level == Level.DISPUTABLE and (order.grammar != ZERO32 or order.logprobs):
+        raise Refused("order.level", "disputable: grammars and logprobs are not lowered yet (rule P3)")
+    numbers = order.max_units * row_length(order.logprobs)
+    if numbers > MAX_NUMBERS:
+        told = f"{order.max_units} units with {row_length(order.logprobs)} numbers each"
+        raise Refused("order.logprobs", f"{told}, at most {MAX_NUMBERS} numbers in all")
     most = highest_price(offer, order)
     if order.max_price < most:
         raise Refused("order.max-price", f"{order.max_price} < {most} micro-tokens for {order.max_units} units")
+
+
+def row_length(logprobs: int) -> int:
+    """Numbers of a row: its own, then id and number of each of the likeliest. `logprobs` as the order has it."""
+    return max(2 * logprobs - 1, 0)
 
 
 def highest_price(offer: Offer, order: Order) -> MicroToken:
@@ -101,15 +123,16 @@ def receipt_of(
     answer: Sequence[int],
     leaves: Sequence[bytes],
     salt: bytes,
+    logprobs: Sequence[Sequence[int]] = (),
 ) -> Receipt:
-    """The receipt for a run: `answer` as `whole_answer` gives it, `leaves` the evidence of the generated ids only (32
-    bytes each), `salt` 32 bytes (`roots.provider_salt`)."""
+    """The receipt for a run: `answer` as `whole_answer` gives it, `leaves` (32 bytes each) and `logprobs` of the
+    generated ids only, `salt` 32 bytes (`roots.provider_salt`)."""
     return Receipt(
         version=Receipt.VERSION,
         order=order_digest,
         model_root=model_root,
         offer=offer_digest,
-        response_root=roots.units_root(answer, salt),
+        response_root=roots.response_root(answer, salt, logprobs),
         evidence_root=roots.evidence_root(leaves, salt),
     )
 

@@ -129,6 +129,8 @@ def test_a_warm_answer_follows_its_seed_and_its_limits(engine: LlamaCpp, job: Jo
         ({"temperature": 0x7FC00000}, "order.parameter"),
         ({"temperature": 0xBF800000}, "order.parameter"),
         ({"top_p": 0}, "order.parameter"),
+        ({"grammar": b"any"}, "order.parameter"),
+        ({"logprobs": 1}, "order.parameter"),
         ({"answer_from": 3}, "engine.not-canonical"),
     ],
 )

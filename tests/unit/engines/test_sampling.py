@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import canonical_reference as slow
 from steelyard.engines import sampling
+from steelyard.engines.base import NOTHING
 from steelyard.engines.canonical import native
 from steelyard.engines.canonical.pool import Pool
 from steelyard.engines.sampling import ONE_BITS, Draw, Sampler, bits
@@ -155,6 +156,64 @@ def test_a_filtered_draw_is_the_unfiltered_one_among_what_was_kept(sampler: Samp
         masked = np.full(VOCABULARY, -np.inf, np.float32)
         masked[kept] = row[kept]
         assert got == [slow.pick(masked, np.float32(1.3), seed, seed)]
+
+
+def bit_mask(*allowed: int) -> bytes:
+    return sum(1 << unit for unit in allowed).to_bytes(VOCABULARY // 8, "little")
+
+
+@pytest.mark.parametrize(("temperature", "top_p", "top_k"), [(0.0, 0.5, 3), (1.0, 1.0, 0), (1.3, 0.8, 4)])
+def test_smp_11_a_mask_leaves_nothing_else_before_top_k_and_top_p(
+    sampler: Sampler, temperature: float, top_p: float, top_k: int
+) -> None:
+    logits = rows(3, 9)
+    few = (3, 8, 64, 90, 199)
+    masked = np.full((3, 256), -np.inf, np.float32)
+    masked[:, few] = logits[:, few]
+    for seed in range(12):
+        draws = [draw(temperature, top_p, top_k, seed)] * 3
+        plain, kept = sampler.pick(logits, draws, [4, 5, 6]), sampler.pick(masked, draws, [4, 5, 6])
+        found = sampler.pick(logits, draws, [4, 5, 6], {0: bit_mask(*few), 2: bit_mask(*few)})
+        assert found == [kept[0], plain[1], kept[2]]
+        assert sampler.pick(logits, draws, [4, 5, 6], {1: bit_mask()})[1] == NOTHING
+        assert sampler.pick(logits, draws, [4, 5, 6], {1: bit_mask(77)})[1] == 77
+
+
+def slow_logprob(row: np.ndarray, unit: int) -> int:
+    """LGP-1 by the book."""
+    greatest = max(z for z in row if not math.isnan(z))
+    weights = [0 if math.isnan(z) else int(Fraction(float(slow.exp(z - greatest))) * 2**32) for z in row]
+    found = (row[unit] - greatest) - slow.log(np.float32(np.uint64(sum(weights))) * np.float32(2.0**-32))
+    return 0x7FC00000 if math.isnan(found) else bits(float(found))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lgp_1_a_log_probability_is_the_references_and_close_to_the_truth(sampler: Sampler, seed: int) -> None:
+    logits = rows(1, seed)[0]
+    logits[5] = NAN if seed == 3 else logits[5]
+    row = logits[:VOCABULARY]
+    total = math.log(sum(math.exp(float(z)) for z in row if not math.isnan(z)))
+    for unit in (0, 5, 150, int(np.nanargmax(row))):
+        (found,) = sampler.likelihoods(logits).row(unit, 0)
+        assert found == slow_logprob(row, unit)
+        if not math.isnan(row[unit]):
+            assert sampling.real(found) == pytest.approx(float(row[unit]) - total, abs=4e-6)
+
+
+def test_lgp_1_infinite_logits_are_no_numbers_and_break_nothing(sampler: Sampler) -> None:
+    for fill in (INF, -INF, NAN):
+        logits = np.full(256, fill, np.float32)
+        assert sampler.likelihoods(logits).row(0, 2) == (0x7FC00000, 0, 0x7FC00000, 1, 0x7FC00000)
+
+
+def test_lgp_2_a_row_has_the_likeliest_in_order_the_lower_id_first(sampler: Sampler) -> None:
+    logits = np.full(256, 1.0, np.float32)
+    logits[[9, 4, 70]] = (3.0, 3.0, 5.0)
+    logits[2] = NAN
+    row = sampler.likelihoods(logits).row(9, 5)
+    assert row[1::2] == (70, 4, 9, 0, 1)
+    assert row[0] == row[6] == slow_logprob(logits[:VOCABULARY], 9)
+    assert sampler.likelihoods(logits).row(2, 0) == (0x7FC00000,)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,29 @@ from steelyard.protocol.units import MicroToken, Timestamp
 
 MESSAGES = CHAT["messages"]
 LONG = [{"role": "user", "content": "x" * 3_000}]
+USER = {"role": "user", "content": "hello"}
+CALLED = {
+    "role": "assistant",
+    "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "x"}
+JSON = {"type": "json_object"}
+
+
+def function(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, **more}}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    return {"items": deep(levels - 1)} if levels else {}
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}
+
+
+def schema(told: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "s", "schema": told}}
 
 
 @pytest.mark.parametrize(
@@ -39,15 +62,34 @@ LONG = [{"role": "user", "content": "x" * 3_000}]
         (
             {"messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}]},
             400,
-            "unsupported_parameter",
-            "messages[0].tool_calls",
+            "request.missing",
+            "messages[0].tool_calls[0].id",
         ),
-        ({"tools": [{"type": "function"}]}, 400, "unsupported_parameter", "tools"),
-        ({"response_format": {"type": "json_schema"}}, 400, "unsupported_parameter", "response_format"),
+        ({"messages": [USER, {**CALLED, "role": "user"}]}, 400, "request.value", "messages[1].tool_calls"),
+        ({"messages": [USER, RESULT]}, 400, "request.value", "messages[1].tool_call_id"),
+        ({"messages": [{"role": "assistant"}]}, 400, "request.value", "messages[0].content"),
+        ({"tools": [{"type": "function"}]}, 400, "request.missing", "tools[0].function"),
+        ({"tools": [{"type": "custom", "custom": {}}]}, 400, "request.value", "tools[0].type"),
+        ({"tools": [function("f"), function("f")]}, 400, "request.value", "tools"),
+        ({"tools": [function("f g")]}, 400, "request.value", "tools[0].function.name"),
+        ({"tools": [function("f", parameters=7)]}, 400, "request.value", "tools[0].function.parameters"),
+        ({"tool_choice": "required"}, 400, "request.value", "tool_choice"),
+        ({"tool_choice": "always"}, 400, "request.value", "tool_choice"),
+        ({"tool_choice": named("g"), "tools": [function("f")]}, 400, "request.value", "tool_choice.function.name"),
+        ({"tools": [function("f")], "response_format": JSON}, 400, "unsupported_parameter", "response_format"),
+        ({"response_format": {"type": "xml"}}, 400, "request.value", "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, 400, "request.value", "response_format.json_schema"),
+        ({"response_format": schema([])}, 400, "request.value", "response_format.json_schema.schema"),
+        ({"response_format": schema({"const": "x" * 40_000})}, 400, "order.grammar-limit", None),
+        ({"response_format": schema(deep(400))}, 400, "request.json", None),
+        ({"tools": [function("f", parameters=deep(33))]}, 400, "order.grammar-limit", None),
+        ({"top_logprobs": 2}, 400, "request.value", "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, 400, "request.value", "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 20, "max_tokens": 200}, 400, "request.value", "logprobs"),
+        ({"logprobs": 3}, 400, "request.value", "logprobs"),
         ({"logit_bias": {"5": 1}}, 400, "unsupported_parameter", "logit_bias"),
         ({"frequency_penalty": 0.1}, 400, "unsupported_parameter", "frequency_penalty"),
         ({"presence_penalty": -1}, 400, "unsupported_parameter", "presence_penalty"),
-        ({"logprobs": True}, 400, "unsupported_parameter", "logprobs"),
         ({"store": True}, 400, "unsupported_parameter", "store"),
         ({"wibble": 1}, 400, "unsupported_parameter", "wibble"),
         ({"provider": {"zdr": True}}, 400, "unsupported_parameter", "provider.zdr"),

@@ -35,6 +35,7 @@ from counter import (
 )
 from steelyard.engines.alphabet import Alphabet
 from steelyard.engines.base import Job, Step
+from steelyard.engines.grammars import grammar_of
 from steelyard.nodes.provider.app import app
 from steelyard.protocol import roots
 from steelyard.protocol.eip712 import Domain
@@ -45,6 +46,8 @@ from steelyard.wire.peer import Patience, Peers
 
 Spoil = Callable[[Counter], OrderRequest]
 LONG = (65,) * 4090
+GRAMMAR = grammar_of("json", {"type": "integer"})
+OLD = b"llguidance/1.0\njson\n{}"
 SPOILED: dict[str, tuple[Spoil, str]] = {
     "another offer": (lambda c: c.request(c.order(offer=bytes(32))), r"order\.offer: names 0x0+, .* none of our 2"),
     "another registration": (lambda c: c.request(c.order(registration=bytes(32))), r"order\.registration"),
@@ -77,9 +80,29 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "another signer": (lambda c: c.request(signer=STRANGER), r"signature: order signed by"),
     "another chain": (lambda c: c.request(domain=Domain(1, DOMAIN.escrow)), r"signature: "),
     "another escrow": (lambda c: c.request(domain=Domain(31337, OTHER.address)), r"signature: "),
+    "a grammar that the order does not name": (
+        lambda c: c.request(grammar=GRAMMAR),
+        r"order\.grammar-root: \d+ bytes do not hash to 0x0+$",
+    ),
+    "another grammar": (
+        lambda c: c.request(c.order(grammar=roots.grammar_root(GRAMMAR, SALT)), grammar=GRAMMAR + b" "),
+        r"order\.grammar-root: ",
+    ),
+    "no grammar": (
+        lambda c: c.request(c.order(grammar=roots.grammar_root(GRAMMAR, SALT))),
+        r"order\.grammar-root: 0 bytes do not hash to",
+    ),
+    "a grammar of another version": (
+        lambda c: c.request(c.order(grammar=roots.grammar_root(OLD, SALT)), grammar=OLD),
+        r"order\.grammar-version: compiled by 'llguidance/1\.0', known 'llguidance/1\.9\.1'",
+    ),
+    "too many logprobs": (
+        lambda c: c.request(c.order(logprobs=22)),
+        r"order\.parameter: logprobs 22, must be 0 to 21",
+    ),
     "no version": (
-        lambda c: _edited(c.request(), version=2),
-        r"record\.version: Order version 2, known 1",
+        lambda c: _edited(c.request(), version=1),
+        r"record\.version: Order version 1, known 2",
     ),
     "a wide number": (lambda c: _edited(c.request(), seed=str(2**64)), r"record\.range: Order\.seed is not a uint64"),
     "a short hash": (lambda c: _edited(c.request(), nonce="0x00"), r"record\.hex"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import struct
 
 import pytest
 from hypothesis import given
@@ -66,6 +67,29 @@ def test_evidence_is_salted_leaf_by_leaf(leaves: list[bytes]) -> None:
         for index, leaf in enumerate(leaves)
     ]
     assert roots.evidence_root(leaves, SALT) == merkle.root(hashed)
+
+
+def test_a_response_with_logprobs_has_a_root_of_its_own() -> None:
+    """RTS-7."""
+    units, rows = [5, 6], [(1, 7, 2**32 - 1), (3, 9, 4)]
+    leaves = [
+        hashlib.sha256(b"\x00" + leaf_salt(b"steelyard/logprobs", at) + struct.pack("<3I", *row)).digest()
+        for at, row in enumerate(rows)
+    ]
+    top = hashlib.sha256(b"\x03" + roots.units_top(units, SALT) + merkle.root(leaves)).digest()
+    assert roots.response_top(units, SALT, rows) == top
+    assert roots.response_root(units, SALT, rows) == merkle.seal(2, top)
+    assert roots.response_root(units, SALT) == roots.units_root(units, SALT)
+    others = (rows[:1], [*rows, (1,)], [rows[0], (3, 9, 5)], rows[::-1])
+    assert len({roots.response_root(units, SALT, some) for some in ([], rows, *others)}) == 6
+
+
+def test_a_grammar_is_hashed_under_the_prompts_salt() -> None:
+    """RTS-8."""
+    salted = leaf_salt(b"steelyard/grammar", 0)
+    assert roots.grammar_root(b"{}", SALT) == hashlib.sha256(salted + b"{}").digest()
+    assert roots.grammar_root(b"{}", SALT) != roots.grammar_root(b"{}", b"\x06" * 32)
+    assert roots.grammar_root(b"", SALT) == bytes(32)
 
 
 @given(st.lists(BYTES32, max_size=70))

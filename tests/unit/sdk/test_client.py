@@ -94,6 +94,11 @@ def test_refusals_keep_their_rule_and_their_numbers(tmp_path: Path) -> None:
         assert caught.value.rule in ("request.unknown-receipt", "wire.path")
 
 
+def test_calls_are_not_lost_in_silence(tmp_path: Path) -> None:
+    with market(tmp_path, honest(1)) as client, pytest.raises(Refused, match=r"tools: this client reads text"):
+        client.chat("hello", "alphabet", tools=[{"type": "function", "function": {"name": "f"}}])
+
+
 def test_a_failure_in_the_middle_of_a_stream_is_raised(tmp_path: Path) -> None:
     class Cut(Seller):
         async def frames(self, order: Any, prompt: Any) -> Any:

@@ -1,20 +1,24 @@
 """A judge's own failures are never evidence, and a package that opens nothing accuses nobody."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 
-from claims import DOMAIN, PROVIDER, SESSION, STRANGER, Stall, cancelled, run, signed_again
+from claims import DOMAIN, PROMPT_SALT, PROVIDER, SESSION, STRANGER, Stall, cancelled, run, signed_again
 from steelyard.engines.alphabet import Alphabet
-from steelyard.engines.base import Card, Engine, Job, Replay, Step
+from steelyard.engines.base import NOTHING, Card, Engine, Job, Replay, Step
+from steelyard.engines.grammars import grammar_of
 from steelyard.protocol import roots
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.verdicts import CannotTell, Cheated, Honest, Outcome
 from steelyard.verification.claim import Claim, defect
 from steelyard.verification.selftest import self_test
-from steelyard.work.generate import judge
+from steelyard.work.generate import job_of, judge
+
+Rows = tuple[tuple[int, ...], ...]
 
 TOY = Alphabet()
 STALL = Stall(TOY.card.model_root)
@@ -183,3 +187,107 @@ def test_the_self_test_passes_a_sound_engine_and_says_what_is_wrong_with_another
     broken: list[Engine] = [restless, Bent(bend=flickering), Bent(bend=failing(RuntimeError("no"))), Alphabet()]
     broken[-1].close()
     assert all("self-test" in (self_test(engine) or "") for engine in broken)
+
+
+SCHEMA = {"type": "object", "properties": {"n": {"enum": [1, 22]}}, "required": ["n"], "additionalProperties": False}
+GRAMMAR = grammar_of("json", SCHEMA)
+JSON = STALL.order(PROMPT, grammar=roots.grammar_root(GRAMMAR, PROMPT_SALT), logprobs=3)
+KEPT = STALL.sell(TOY, JSON, PROMPT, GRAMMAR)
+
+
+def ids_and_leaves(claim: Claim, grammar: bytes) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
+    """The claim's ids with the evidence that another grammar gives them."""
+    job = replace(job_of(JSON, PROMPT, GRAMMAR), grammar=grammar)
+    return claim.generated, TOY.replay(job, claim.generated).leaves
+
+
+def test_an_answer_under_a_grammar_with_logprobs_is_honest() -> None:
+    assert json.loads(bytes(KEPT.generated[:-1])) in ({"n": 1}, {"n": 22})
+    assert len(KEPT.logprobs) == len(KEPT.generated)
+    assert judge(KEPT, TOY).verdict == Honest()
+
+
+def test_an_answer_that_leaves_its_grammar_convicts() -> None:
+    """GRM-6, and rule P3: the mask is part of what is sampled from."""
+    free = run(TOY, replace(JSON, grammar=ZERO32, max_units=6), PROMPT)
+    rows = [step.logprobs for step in free]
+    claim = STALL.claim(JSON, PROMPT, [step.id for step in free], [step.leaf for step in free], GRAMMAR, rows)
+    verdict = judge(claim, TOY).verdict
+    assert isinstance(verdict, Cheated)
+    assert (verdict.check, verdict.position) == ("sampling", 0)
+    late = KEPT.generated[:4] + KEPT.generated[:4]
+    leaves = TOY.replay(job_of(JSON, PROMPT, GRAMMAR), late).leaves
+    verdict = judge(STALL.claim(JSON, PROMPT, late, leaves, GRAMMAR, KEPT.logprobs[:8]), TOY).verdict
+    assert isinstance(verdict, Cheated)
+    assert verdict.position == 4
+
+
+def test_an_id_where_the_grammar_allows_none_convicts() -> None:
+    """GRM-6: whatever the id is, also the one that a careless sampler would take."""
+    grammar = grammar_of("json", {"const": "a"})
+    order = replace(JSON, grammar=roots.grammar_root(grammar, PROMPT_SALT), logprobs=0)
+    stuck = (*b'"b', 0, 0)
+    leaves = TOY.replay(job_of(order, PROMPT, grammar), stuck).leaves
+    verdict = judge(STALL.claim(order, PROMPT, stuck, leaves, grammar), TOY).verdict
+    assert isinstance(verdict, Cheated)
+    run_ = TOY.replay(job_of(order, PROMPT, grammar), stuck)
+    assert run_.expected[2:] == (NOTHING, NOTHING)
+
+
+def test_the_right_ids_under_another_mask_convict_by_their_evidence() -> None:
+    """GRM-5: with every id as it should be, only the masks in the evidence differ."""
+    wider = grammar_of("json", {**SCHEMA, "properties": {"n": {"enum": [1, 22, 333]}}})
+    for grammar in (wider, b""):
+        verdict = judge(STALL.claim(JSON, PROMPT, *ids_and_leaves(KEPT, grammar), GRAMMAR, KEPT.logprobs), TOY).verdict
+        assert isinstance(verdict, Cheated)
+        assert verdict.check == "evidence"
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda rows: (rows[0], (rows[1][0] ^ 1, *rows[1][1:]), *rows[2:]),
+        lambda rows: (rows[0], (*rows[1][:3], rows[1][3] + 1, *rows[1][4:]), *rows[2:]),
+        lambda rows: (rows[0], rows[1][:3], *rows[2:]),
+        lambda rows: rows[:1],
+        lambda rows: (),
+        lambda rows: (*rows, rows[0]),
+    ],
+    ids=["a bit", "another id", "a shorter row", "fewer rows", "no rows", "a row more"],
+)
+def test_signed_logprobs_that_are_not_the_runs_convict(bend: Callable[[Rows], Rows]) -> None:
+    """LGP-2."""
+    leaves = TOY.replay(job_of(JSON, PROMPT, GRAMMAR), KEPT.generated).leaves
+    claim = STALL.claim(JSON, PROMPT, KEPT.generated, leaves, GRAMMAR, bend(KEPT.logprobs))
+    verdict = judge(claim, TOY).verdict
+    assert isinstance(verdict, Cheated)
+    assert verdict.check == "logprobs"
+
+
+def test_logprobs_that_nobody_ordered_convict_who_signed_them() -> None:
+    assert isinstance(
+        judge(STALL.claim(ORDER, PROMPT, CLAIM.generated, leaves_of(CLAIM), b"", KEPT.logprobs), TOY).verdict, Cheated
+    )
+
+
+def leaves_of(claim: Claim) -> tuple[bytes, ...]:
+    return TOY.replay(job_of(claim.order, claim.prompt), claim.generated).leaves
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"grammar": grammar_of("json", {})},
+        {"grammar": b""},
+        {"logprobs": ()},
+        {"logprobs": KEPT.logprobs[:-1]},
+        {"logprobs": ((-1,), *KEPT.logprobs[1:])},
+        {"logprobs": ((2**32,), *KEPT.logprobs[1:])},
+    ],
+    ids=str,
+)
+def test_a_package_with_another_grammar_or_other_rows_opens_nothing(changes: dict[str, object]) -> None:
+    """GRM-8: whoever shows a claim could have changed them, so they accuse nobody."""
+    judgement = judge(replace(KEPT, **changes), TOY)  # type: ignore[arg-type]
+    assert not judgement.opened
+    assert isinstance(judgement.verdict, CannotTell)

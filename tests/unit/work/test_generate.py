@@ -60,6 +60,38 @@ def test_an_order_outside_the_offer_is_refused_by_name(changes: dict[str, int], 
     assert refusal.value.rule == rule
 
 
+def test_the_rows_of_an_answer_have_a_bound() -> None:
+    """LGP-3."""
+    assert [generate.row_length(logprobs) for logprobs in (0, 1, 2, 21)] == [0, 1, 3, 41]
+    order = replace(ORDER, logprobs=21, max_price=10**9)
+    generate.require_fits(replace(order, max_units=8192 // 41), STALL.offer, DIGEST)
+    with pytest.raises(Refused, match=r"^order\.logprobs: 200 units with 41 numbers each, at most 8192 numbers in all"):
+        generate.require_fits(replace(order, max_units=200), STALL.offer, DIGEST)
+
+
+@pytest.mark.parametrize("changes", [{"logprobs": 1}, {"grammar": b"\x01" * 32}], ids=str)
+def test_a_disputable_order_has_neither_grammar_nor_logprobs(changes: dict[str, object]) -> None:
+    """GRM-8."""
+    sold = replace(STALL.offer, level=3)
+    order = replace(ORDER, level=3, offer=sold.digest(DOMAIN))
+    generate.require_fits(order, sold, sold.digest(DOMAIN))
+    with pytest.raises(Refused, match=r"^order\.level: disputable: "):
+        generate.require_fits(replace(order, **changes), sold, sold.digest(DOMAIN))  # type: ignore[arg-type]
+
+
+def test_a_grammar_is_what_its_hash_and_salt_say() -> None:
+    """GRM-8."""
+    order = replace(ORDER, grammar=roots.grammar_root(b"one", PROMPT_SALT), logprobs=2)
+    generate.require_prompt(order, PROMPT, PROMPT_SALT, b"one")
+    assert generate.job_of(order, PROMPT, b"one") == replace(generate.job_of(ORDER, PROMPT), grammar=b"one", logprobs=2)
+    for grammar in (b"", b"two"):
+        with pytest.raises(Refused, match=r"^order\.grammar-root"):
+            generate.require_prompt(order, PROMPT, PROMPT_SALT, grammar)
+    for wanted, grammar in ((order, b""), (ORDER, b"one")):
+        with pytest.raises(Refused, match=r"^order\.grammar-root"):
+            generate.job_of(wanted, PROMPT, grammar)
+
+
 def test_the_most_an_answer_can_cost_is_rounded_up_once() -> None:
     assert generate.highest_price(STALL.offer, ORDER) == 5  # ceil((4 * 100_000 + 10 * 400_000) / 10**6)
     generate.require_fits(replace(ORDER, max_price=5), STALL.offer, DIGEST)

@@ -25,14 +25,14 @@ class OrderOf:
 class Placed:
     """Event Placed."""
 
-    TOPIC: ClassVar[bytes] = bytes.fromhex("7fc2d9f7eb0f9627709d86af03a3ac31365e27b714153b10d3610fed10392f12")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("e0ec57e400190e1a4f14e8cda0342053066741ac1bd12ce9a676940d2306b06f")
     TYPES: ClassVar[tuple[tuple[str, bool], ...]] = (
         ("bytes32", True),
         ("address", True),
         ("address", True),
         ("(uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64)", False),
         (
-            "(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint128,uint64,bytes32,uint64,bytes32)",
+            "(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32)",
             False,
         ),
         ("bytes", False),
@@ -206,10 +206,10 @@ class Orders:
     def place(self, offer: tuple[Any, ...], order: tuple[Any, ...], prompt: bytes, callback: Address) -> Mined:
         """place(struct offer, struct order, bytes prompt, address callback)"""
         data = encode(
-            bytes.fromhex("0be248f3"),
+            bytes.fromhex("1fed4c84"),
             (
                 "(uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64)",
-                "(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint128,uint64,bytes32,uint64,bytes32)",
+                "(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32)",
                 "bytes",
                 "address",
             ),
@@ -228,10 +228,10 @@ class Orders:
     ) -> Mined:
         """deliver(struct offer, struct order, struct receipt, bytes signature, bytes answer, bytes32 salt)"""
         data = encode(
-            bytes.fromhex("ae071d5f"),
+            bytes.fromhex("c8653b2f"),
             (
                 "(uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64)",
-                "(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint128,uint64,bytes32,uint64,bytes32)",
+                "(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32)",
                 "(uint16,bytes32,bytes32,bytes32,bytes32,bytes32)",
                 "bytes",
                 "bytes",

@@ -257,9 +257,9 @@ class Rulings:
     ) -> Mined:
         """challenge(struct exhibit, bytes order_signature, bytes receipt_signature, uint8 basis, struct ticket, bytes ticket_signature, bytes32 coin)"""
         data = encode(
-            bytes.fromhex("2d22cb34"),
+            bytes.fromhex("8e6a86ae"),
             (
-                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
+                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
                 "bytes",
                 "bytes",
                 "uint8",
@@ -312,9 +312,9 @@ class Rulings:
     ) -> Mined:
         """convict_twice(struct exhibit, bytes order_signature, bytes receipt_signature, struct other, bytes other_signature, struct shown)"""
         data = encode(
-            bytes.fromhex("6363768c"),
+            bytes.fromhex("3703172b"),
             (
-                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
+                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
                 "bytes",
                 "bytes",
                 "(uint16,bytes32,bytes32,bytes32,bytes32,bytes32)",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from steelyard.engines.base import Card, Job, Replay, Step
+from steelyard.engines.base import MAX_LIKELIEST, Card, Job, Replay, Step
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.memory import need
 from steelyard.engines.canonical.pages import Pages
@@ -15,7 +15,9 @@ from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.canonical.trace import Trace
 from steelyard.engines.gguf_head import Head
+from steelyard.engines.grammars import Grammars, Masks
 from steelyard.engines.sampling import Draw, Sampler
+from steelyard.engines.text import words
 from steelyard.protocol.errors import Malformed, Refused, SteelyardError
 
 ROOM: Final = 2**30
@@ -83,6 +85,7 @@ class CanonicalEngine:
         )
         sampler = Sampler(model.native, model.pool.run, shape.vocabulary)
         self._scheduler = Scheduler(model, sampler, pages, prefill)
+        self._grammars = Grammars(lambda: words(head), shape.vocabulary, self.card.ends)
 
     def generate(self, job: Job) -> Iterator[Step]:
         """See `Engine.generate`; also raises Unavailable("engine.busy"). With a delivered prefix it returns when that
@@ -90,7 +93,8 @@ class CanonicalEngine:
         draw = self._refuse(job, job.max_units)
         sink = Generating(job.prompt, job.max_units, self.card.ends)
         first = min(job.answer_from, len(job.prompt))
-        run = InFlight(list(job.prompt), first, draw, len(job.prompt) + job.max_units, sink)
+        most = len(job.prompt) + job.max_units
+        run = InFlight(list(job.prompt), first, draw, most, sink, self._masks(job), job.logprobs)
         self._scheduler.add(run)
         answer = Answer(self._scheduler, run, sink)
         if job.answer_from < len(job.prompt):
@@ -107,12 +111,19 @@ class CanonicalEngine:
             return Replay((), (), b"")
         if not answer:
             known = list(job.prompt[:-1])
-        run = InFlight(known, job.answer_from, draw, len(known), sink, shares=False)
+        masks = self._masks(job)
+        run = InFlight(known, job.answer_from, draw, len(known), sink, masks, job.logprobs, shares=False)
         self._scheduler.add(run)
         error = sink.over.get()
         if error is not None:
             raise error
-        return Replay(tuple(sink.expected), tuple(sink.leaves), b"".join(sink.states), sink.mismatch)
+        return Replay(
+            expected=tuple(sink.expected),
+            leaves=tuple(step.leaf for step in sink.steps),
+            states=b"".join(sink.states),
+            prefix_mismatch=sink.mismatch,
+            logprobs=tuple(step.logprobs for step in sink.steps if job.logprobs),
+        )
 
     def trace(self, job: Job, answer: Sequence[int]) -> Trace:
         """The run over prompt and answer, to be asked for any value, root, partial sum or opening. Beside the runs in
@@ -129,6 +140,9 @@ class CanonicalEngine:
         """See `Engine.close`."""
         self._scheduler.close()
 
+    def _masks(self, job: Job) -> Masks | None:
+        return self._grammars.start(job.grammar, job.answer_from) if job.grammar else None
+
     def _refuse(self, job: Job, units: int) -> Draw:
         self._refuse_units(job.prompt)
         if job.max_units < 1 or not 1 <= job.answer_from <= len(job.prompt):
@@ -137,6 +151,8 @@ class CanonicalEngine:
         if len(job.prompt) + units > self.card.context_length:
             total = f"{len(job.prompt)} + {units} units"
             raise Refused("order.context-too-long", f"{total}, at most {self.card.context_length}")
+        if not 0 <= job.logprobs <= 1 + MAX_LIKELIEST:
+            raise Refused("order.parameter", f"logprobs {job.logprobs}, must be 0 to {1 + MAX_LIKELIEST}")
         return Draw(job.temperature, job.top_p, job.top_k, job.seed)
 
     def _refuse_units(self, units: Sequence[int]) -> None:

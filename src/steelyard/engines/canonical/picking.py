@@ -1,4 +1,4 @@
-"""Kernels of rule P3: the draw (Philox, Gumbel, argmax) and the weights for top-p (spec/sampler.md)."""
+"""Kernels of rule P3: the draw (Philox, Gumbel, argmax), the weights for top-p, a logarithm (spec/sampler.md)."""
 
 from typing import Final
 
@@ -105,4 +105,11 @@ def weigh(module: object, name: str, _: Recipe) -> None:
     with kit.loop(0, kit.number(COUNT), LANES) as at:
         z = kit.load(kit.pointer(LOGITS), at << 2, lanes(F32), 4)
         kit.store(exp(kit, (z - greatest) / temperature), kit.pointer(OUT), at << 2, 4)
+    kit.finish()
+
+
+def logarithm(module: object, name: str, _: Recipe) -> None:
+    """OUT[i] = ln z_i for 16 normal numbers above 0."""
+    kit = Kernel(module, name)
+    kit.store(log(kit, kit.load(kit.pointer(LOGITS), 0, lanes(F32), 4)), kit.pointer(OUT), 0, 4)
     kit.finish()

@@ -17,8 +17,8 @@ from typing import Final, Protocol
 from steelyard.engines.canonical.model import Feed
 from steelyard.engines.canonical.pages import Pages
 from steelyard.engines.canonical.program import Floats, address
-from steelyard.engines.canonical.sequence import InFlight
-from steelyard.engines.sampling import Draw
+from steelyard.engines.canonical.sequence import InFlight, Row
+from steelyard.engines.sampling import Draw, Likelihoods
 from steelyard.protocol.errors import Refused, Unavailable
 
 MAX_RUNS: Final = 64
@@ -45,7 +45,11 @@ class Stepping(Protocol):
 class Picking(Protocol):
     """Rule P3."""
 
-    def pick(self, logits: Floats, draws: Sequence[Draw], positions: Sequence[int]) -> list[int]: ...
+    def pick(
+        self, logits: Floats, draws: Sequence[Draw], positions: Sequence[int], masks: Mapping[int, bytes]
+    ) -> list[int]: ...
+
+    def likelihoods(self, logits: Floats) -> Likelihoods: ...
 
 
 class Scheduler:
@@ -202,11 +206,15 @@ class Scheduler:
             feed.positions += range(run.filled, end)
             feed.tables += [address(run.lease.table)] * count
         states, logits = self._model.step(feed)
-        picks = self._sampler.pick(logits, [run.draw for run, _ in rows], [at for _, at in rows]) if rows else []
+        masks = {at: run.masks.at(run.ids, position) for at, (run, position) in enumerate(rows) if run.masks}
+        draws, positions = [run.draw for run, _ in rows], [position for _, position in rows]
+        picks = self._sampler.pick(logits, draws, positions, masks) if rows else []
         over: set[InFlight] = set()
-        for index, (run, position) in enumerate(rows):
-            if run not in over and run.sink.row(run, position, picks[index], states[index], logits[index]):
-                over.add(run)
+        for at, (run, position) in enumerate(rows):
+            if run not in over:
+                likely = self._sampler.likelihoods(logits[at]) if run.logprobs else None
+                if run.sink.row(run, Row(position, picks[at], states[at], logits[at], masks.get(at), likely)):
+                    over.add(run)
         self._settle(chosen, over)
 
     def _settle(self, chosen: list[tuple[InFlight, int]], over: set[InFlight]) -> None:

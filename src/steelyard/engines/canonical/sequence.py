@@ -9,19 +9,20 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from steelyard.engines.base import Step
+from steelyard.engines.base import NOTHING, Step
 from steelyard.engines.canonical.pages import Lease
 from steelyard.engines.canonical.program import Floats
-from steelyard.engines.sampling import Draw
+from steelyard.engines.grammars import Masks
+from steelyard.engines.sampling import Draw, Likelihoods
 from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.hashing import ZERO32, sha256
 
 LITTLE_ENDIAN: Final = np.dtype("<f4")
 
 
-def leaf(state: bytes, logit: float) -> bytes:
-    """Rule P2, without a mask: SHA-256(final-norm output ‖ raw logit ‖ zeros), binary32 little-endian."""
-    return sha256(state, struct.pack("<f", logit), ZERO32)
+def leaf(state: bytes, logit: float, mask: bytes | None = None) -> bytes:
+    """Rule P2: SHA-256(final-norm output ‖ raw logit ‖ SHA-256(mask), zeros without one), binary32 little-endian."""
+    return sha256(state, struct.pack("<f", logit), ZERO32 if mask is None else sha256(mask))
 
 
 def evidence(state: Floats, logit: float = nan) -> bytes:
@@ -32,11 +33,32 @@ def evidence(state: Floats, logit: float = nan) -> bytes:
     return state.astype(LITTLE_ENDIAN, copy=False).tobytes()
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a step computed for one index of a run; the arrays are good until the next step."""
+
+    position: int
+    pick: int
+    """What the rule picks there; NOTHING where the mask has no bit."""
+    state: Floats
+    logits: Floats
+    mask: bytes | None
+    """Of the run's grammar."""
+    likelihoods: Likelihoods | None
+    """If the run wants logprobs."""
+
+    def step(self, unit: int, wanted: int) -> Step:
+        """The evidence, and the logprobs if they are wanted, for `unit` at this index."""
+        logit = float(self.logits[unit])
+        found = leaf(evidence(self.state, logit), logit, self.mask)
+        return Step(unit, found, self.likelihoods.row(unit, wanted - 1) if self.likelihoods else ())
+
+
 class Sink(Protocol):
     """What a run does with its results."""
 
-    def row(self, run: "InFlight", position: int, pick: int, state: Floats, logits: Floats) -> bool:
-        """The rule picks `pick` for index `position`. May append to `run.ids`. True when the run is over."""
+    def row(self, run: "InFlight", row: Row) -> bool:
+        """What was computed for the next index. May append to `run.ids`. True when the run is over."""
         ...
 
     def finish(self) -> None:
@@ -59,6 +81,10 @@ class InFlight:
     most: int
     """Positions for which pages are reserved."""
     sink: Sink
+    masks: Masks | None = None
+    """Of its grammar."""
+    logprobs: int = 0
+    """As `Job.logprobs`."""
     shares: bool = True
     """May use keys and values that another run computed, and lets others use its own."""
     filled: int = 0
@@ -77,15 +103,19 @@ class Generating:
         """Steps, then None or an error."""
         self._last: Refused | None = None
 
-    def row(self, run: InFlight, position: int, pick: int, state: Floats, logits: Floats) -> bool:
+    def row(self, run: InFlight, row: Row) -> bool:
+        pick, position = row.pick, row.position
         if position < len(self._prompt):
             if pick == self._prompt[position]:
                 return False
             told = f"id {self._prompt[position]} at {position} is not this model's"
             self._last = Refused("order.prefix-mismatch", told)
             return True
-        logit = float(logits[pick])
-        self.steps.put(Step(pick, leaf(evidence(state, logit), logit)))
+        if pick == NOTHING:
+            assert run.masks is not None
+            self._last = Refused("order.grammar-stuck", f"at {position}: {run.masks.why}")
+            return True
+        self.steps.put(row.step(pick, run.logprobs))
         self._left -= 1
         if pick in self._ends or self._left == 0:
             return True
@@ -105,22 +135,21 @@ class Replaying:
     def __init__(self, prompt: Sequence[int], answer: Sequence[int]) -> None:
         self._prompt, self._answer = prompt, answer
         self.expected: list[int] = []
-        self.leaves: list[bytes] = []
+        self.steps: list[Step] = []
         self.states: list[bytes] = []
         self.mismatch: int | None = None
         self.over: queue.SimpleQueue[SteelyardError | None] = queue.SimpleQueue()
 
-    def row(self, _: InFlight, position: int, pick: int, state: Floats, logits: Floats) -> bool:
+    def row(self, run: InFlight, row: Row) -> bool:
+        pick, position = row.pick, row.position
         index = position - len(self._prompt)
         if index < 0:
             if self.mismatch is None and pick != self._prompt[position]:
                 self.mismatch = position
         else:
-            logit = float(logits[self._answer[index]])
-            found = evidence(state, logit)
             self.expected.append(pick)
-            self.leaves.append(leaf(found, logit))
-            self.states.append(found)
+            self.steps.append(row.step(self._answer[index], run.logprobs))
+            self.states.append(evidence(row.state, float(row.logits[self._answer[index]])))
         return position + 1 == len(self._prompt) + len(self._answer)
 
     def finish(self) -> None:

@@ -119,11 +119,11 @@ class Trace:
         """Merkle root over the roots of all nodes, in the graph's order. 32 bytes."""
         return merkle.root([merkle.leaf_hash(self.root(position, node.name)) for node in self.graph.nodes])
 
-    def leaf(self, position: int) -> bytes:
-        """Evidence of the id at a position, by the state that chose it: that of the position before (ARI-40, without a
-        mask). 32 bytes. Raises Refused("trace.position") for the first id, which nothing chose."""
+    def leaf(self, position: int, mask: bytes | None = None) -> bytes:
+        """Evidence of the id at a position: by the state of the position before, which chose it, and under the mask, if
+        it had one (ARI-40). 32 bytes. Raises Refused("trace.position") for the first id, which nothing chose."""
         state, logits = (self.value(position - 1, name) for name in (STATE, LOGITS))
-        return sequence.leaf(state.astype("<f4").tobytes(), float(logits[self.ids[position]]))
+        return sequence.leaf(state.astype("<f4").tobytes(), float(logits[self.ids[position]]), mask)
 
     def open(self, position: int, name: str, element: int) -> Opening:
         """The leaf that holds an element. Raises as `value`, and Refused("merkle.index")."""

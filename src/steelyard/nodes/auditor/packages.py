@@ -49,6 +49,8 @@ def read(package: AuditPackage, domain: Domain) -> Read:
         prompt_salt=read_hex("prompt_salt", package.prompt_salt, 32),
         answer=_units(package.answer),
         answer_salt=read_hex("answer_salt", package.answer_salt, 32),
+        grammar=package.grammar.encode(),
+        logprobs=tuple(map(tuple, package.logprobs)),
         cancel=None if cancel is None else Cancel.from_json(cancel.record),
         cancel_signature=None if cancel is None else signature_of(cancel),
     )
@@ -79,7 +81,7 @@ def exhibit_of(claim: Claim) -> Exhibit:
         receipt=claim.receipt,
         receipt_signature=claim.receipt_signature,
         answer_units=len(claim.answer),
-        answer_top=roots.units_top(claim.answer, claim.answer_salt),
+        answer_top=roots.response_top(claim.answer, claim.answer_salt, claim.logprobs),
     )
 
 

@@ -5,6 +5,7 @@ provider that fails before the first unit is replaced unnoticed. After it, only 
 goes on, from all delivered units but the last, which it makes again: if that was an end id, the run ends there too.
 """
 
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from steelyard.nodes.gateway.desk import Desk
 from steelyard.nodes.gateway.drafting import Wish, longest
 from steelyard.nodes.gateway.purchase import Bought, Placed, Purchase
 from steelyard.nodes.gateway.routing import Listed
+from steelyard.nodes.gateway.shapes import Piece, Token
 from steelyard.nodes.gateway.spending import ApiKey
 from steelyard.nodes.gateway.till import Seat
 from steelyard.nodes.gateway.words import Words
@@ -24,14 +26,24 @@ from steelyard.protocol.records import Level
 from steelyard.protocol.units import Address
 from steelyard.wire.answers import Finish
 
-CLIENTS_OWN: Final = frozenset({"order.context-too-long", "order.unit-out-of-range", "order.parameter"})
+CLIENTS_OWN: Final = frozenset(
+    {
+        "order.context-too-long",
+        "order.unit-out-of-range",
+        "order.parameter",
+        "order.grammar",
+        "order.grammar-limit",
+        "order.grammar-stuck",
+    }
+)
 """Refusals of a provider that say something of the request: told to the client as they are."""
 
 STALE: Final = frozenset({"order.jury-epoch", "order.deadline", "order.offer", "channel.unknown", "channel.expired"})
 """Refusals that say that we look at an old chain or an old offer: look again, then try once more."""
+LEAST: Final = -9999.0
 MOST_TRIES: Final = 6  # providers per look at the market: a client waits for each
 
-Tell = Callable[[str], None]
+Tell = Callable[[Piece], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class Answered:
 
 @dataclass(eq=False)
 class Answering:
-    """Answers one wish. `tell` gets each piece of text as it may be said."""
+    """Answers one wish. `tell` gets each piece as it may be said."""
 
     desk: Desk
     text: Text
@@ -178,10 +190,23 @@ class Answering:
         fresh = units[len(known) :]
         if not self.words.ids:
             self.most = longest(self.wish, purchase.placed.listed)
-        if said := self.words.push(fresh):
-            self.tell(said)
+        before = len(self.words.ids)
+        said = self.words.push(fresh)
+        tokens = self._tokens(self.words.ids[before:], purchase.logprobs[len(purchase.units) - len(fresh) :])
+        if said or tokens:
+            self.tell(Piece(said, tokens))
         if self.words.stopped_at is not None:
             self._cancel(purchase, self.words.stopped_at - len(purchase.placed.prefix))
+
+    def _tokens(self, units: Sequence[int], rows: Sequence[tuple[int, ...]]) -> tuple[Token, ...]:
+        """Words for rows of logprobs; the ids that end an answer have none."""
+        tokens = []
+        for unit, (own, *pairs) in zip(units, rows, strict=False):
+            if word := self.text.decode([unit]):
+                likeliest = zip(pairs[::2], pairs[1::2], strict=True)
+                top = tuple((self.text.decode([other]), number(bits)) for other, bits in likeliest)
+                tokens.append(Token(word, number(own), top))
+        return tuple(tokens)
 
     def _cancel(self, purchase: Purchase, units: int) -> None:
         if purchase.cancelled is None:
@@ -190,7 +215,7 @@ class Answering:
 
     def _answered(self, bought: Bought) -> Answered:
         if rest := self.words.finish():
-            self.tell(rest)
+            self.tell(Piece(rest))
         finish: Finish = "length" if bought.finish == "length" and self.words.stopped_at is None else "stop"
         return Answered(finish, bought)
 
@@ -207,6 +232,12 @@ class Answering:
         told = "; ".join(f"{listed.provider} {error}"[:200] for listed, error in failures[:4])
         rule = "provider.timeout" if all(error.rule == "peer.timeout" for error in errors) else "provider.failed"
         return Unavailable(rule, f"{len(failures)} tried: {told}")
+
+
+def number(bits: int) -> float:
+    """A log-probability for a client: JSON has no infinity, and OpenAI says -9999 for what is next to impossible."""
+    found: float = struct.unpack("<f", bits.to_bytes(4, "little"))[0]
+    return max(LEAST, found)
 
 
 def _continues(begun: Listed, listed: Listed) -> bool:

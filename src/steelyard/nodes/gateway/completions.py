@@ -11,24 +11,27 @@ from starlette.responses import Response, StreamingResponse
 
 from steelyard.engines.base import Text
 from steelyard.nodes.gateway.answering import Answered, Answering
+from steelyard.nodes.gateway.calls import conversation, grammar_for, offered
 from steelyard.nodes.gateway.desk import Desk
 from steelyard.nodes.gateway.drafting import Entropy, Wish, bits, highest_price, longest, seed_of
 from steelyard.nodes.gateway.records import document_of, hexed
 from steelyard.nodes.gateway.retries import Attempts
 from steelyard.nodes.gateway.routing import Listed, Need
-from steelyard.nodes.gateway.shapes import ChatShape, Head, Shape, TextShape, receipts, usage_of
+from steelyard.nodes.gateway.shapes import ChatShape, Head, Piece, Shape, TextShape, receipts, usage_of
 from steelyard.nodes.gateway.spending import ApiKey
 from steelyard.nodes.gateway.streaming import Item, Stream
 from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.records import Level
 from steelyard.wire.http import read_body
-from steelyard.wire.openai import Sampling, read_chat, read_completion
+from steelyard.wire.openai import ChatRequest, CompletionRequest, Sampling, read_chat, read_completion
+from steelyard.work.generate import MAX_NUMBERS, row_length
 
 FIRST_SECONDS: Final = 10.0  # then a streaming client gets headers, whatever comes
 LARGE: Final = 1 << 15  # bytes of a body beyond which tokenising leaves the event loop
 SSE: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 SOLD: Final = (Level.OPEN, Level.AUDITED)
 
+Wanted = ChatRequest | CompletionRequest
 Tokenise = Callable[[], list[tuple[int, ...]]]
 
 
@@ -58,8 +61,9 @@ class Completions:
         wanted = read_chat(raw)
         text = self.desk.text(wanted.model)
         # always aside: the template is somebody's, and may take its whole time
-        prompts = await asyncio.to_thread(lambda: [tuple(text.render(wanted.for_template()))])
-        return await self._answer(request, buyer, raw, wanted, wanted.limit(), text, prompts, ChatShape())
+        prompts = await asyncio.to_thread(lambda: [tuple(text.render(conversation(wanted)))])
+        shape = ChatShape(self.entropy(12).hex() if offered(wanted) else "")
+        return await self._answer(request, buyer, raw, wanted, wanted.limit(), text, prompts, shape)
 
     async def text(self, request: Request) -> Response:
         """POST /v1/completions."""
@@ -78,7 +82,7 @@ class Completions:
         request: Request,
         buyer: ApiKey,
         raw: bytes,
-        wanted: Sampling,
+        wanted: Wanted,
         limit: int | None,
         text: Text,
         prompts: list[tuple[int, ...]],
@@ -130,15 +134,15 @@ class Completions:
                 answering.leave()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
-        texts = [""] * len(answerings)
+        told: list[list[Piece]] = [[] for _ in answerings]
         while not queue.empty():
             at, piece = queue.get_nowait()
-            assert isinstance(piece, str)
-            texts[at] += piece
+            assert isinstance(piece, Piece)
+            told[at].append(piece)
         domain = self.desk.draft.domain
         cost = sum(a.bought.price for a in answered)
         usage = usage_of([a.wish.prompt for a in answerings], sum(len(a.bought.answer) for a in answered), cost)
-        choices = [shape.whole(at, texts[at], a.finish) for at, a in enumerate(answered)]
+        choices = [shape.whole(at, _joined(told[at]), a.finish) for at, a in enumerate(answered)]
         first = answered[0].bought
         completion = head.completion(
             shape.kind,
@@ -182,20 +186,29 @@ async def _run(answering: Answering, candidates: Sequence[Listed], at: int, queu
         queue.put_nowait((at, error))
 
 
-def _teller(queue: "asyncio.Queue[Item]", at: int) -> Callable[[str], None]:
-    return lambda text: queue.put_nowait((at, text))
+def _teller(queue: "asyncio.Queue[Item]", at: int) -> Callable[[Piece], None]:
+    return lambda piece: queue.put_nowait((at, piece))
 
 
 def _lowest(wish: Wish, offers: Sequence[Listed]) -> int:
     return min(highest_price(listed, wish, longest(wish, listed)) for listed in offers)
 
 
-def _wishes(wanted: Sampling, limit: int | None, prompts: list[tuple[int, ...]], seed: int) -> list[Wish]:
+def _joined(pieces: Sequence[Piece]) -> Piece:
+    return Piece("".join(piece.text for piece in pieces), tuple(token for piece in pieces for token in piece.tokens))
+
+
+def _wishes(wanted: Wanted, limit: int | None, prompts: list[tuple[int, ...]], seed: int) -> list[Wish]:
     """One wish per prompt and choice; seeds of the further ones are derived (rule P3)."""
     level = Level[wanted.provider.assurance.level.upper()]
     if level not in SOLD:
         name = wanted.provider.assurance.level
         raise Refused("request.unsupported-parameter", f"provider.assurance.level: {name} is not sold yet")
+    grammar = grammar_for(wanted) if isinstance(wanted, ChatRequest) else b""
+    rows = wanted.rows()
+    if limit is not None and limit * row_length(rows) > MAX_NUMBERS:
+        told = f"{limit} tokens with {row_length(rows)} numbers each, at most {MAX_NUMBERS} numbers in all"
+        raise Refused("request.value", f"logprobs: {told}")
     wishes: list[Wish] = []
     for prompt in prompts:
         if not prompt:
@@ -214,6 +227,8 @@ def _wishes(wanted: Sampling, limit: int | None, prompts: list[tuple[int, ...]],
                     top_k=wanted.top_k,
                     seed=seed_of(seed, len(wishes)),
                     stops=wanted.stops(),
+                    grammar=grammar,
+                    logprobs=rows,
                     audit_rate=wanted.provider.assurance.audit_rate,
                 )
             )

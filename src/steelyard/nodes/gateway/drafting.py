@@ -11,9 +11,10 @@ from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
 from steelyard.protocol.price import price
 from steelyard.protocol.records import Order
-from steelyard.protocol.roots import coin_commitment, units_root
+from steelyard.protocol.roots import coin_commitment, grammar_root, units_root
 from steelyard.protocol.units import MicroToken
 from steelyard.wire.messages import sign_record
+from steelyard.work.generate import MAX_NUMBERS, row_length
 
 Entropy = Callable[[int], bytes]
 """That many unpredictable bytes (`secrets.token_bytes`)."""
@@ -37,6 +38,10 @@ class Wish:
     seed: int
     """64 bits."""
     stops: tuple[str, ...]
+    grammar: bytes
+    """What the answer keeps to (`grammars.grammar_of`); empty: anything."""
+    logprobs: int
+    """As an order has it: 0 none, 1 + k with the k likeliest."""
     audit_rate: float
     """The buyer's own, beyond the level's minimum (rule M10)."""
 
@@ -56,6 +61,8 @@ def seed_of(seed: int, choice: int) -> int:
 def longest(wish: Wish, listed: Listed) -> int:
     """Most units that an offer may generate for a wish, at least 1 where `routing.usable` let it through."""
     most = min(listed.offer.max_units, listed.offer.context_length - len(wish.prompt))
+    if wish.logprobs:
+        most = min(most, MAX_NUMBERS // row_length(wish.logprobs))
     return most if wish.max_units is None else min(wish.max_units, most)
 
 
@@ -95,6 +102,8 @@ class Draft:
             top_p=wish.top_p,
             top_k=wish.top_k,
             seed=wish.seed,
+            grammar=grammar_root(wish.grammar, salt),
+            logprobs=wish.logprobs,
             max_price=price(listed.offer, len(prompt), units),
             deadline=int(now) + self.seconds,
             coin_commitment=coin_commitment(coin),
@@ -103,4 +112,4 @@ class Draft:
         )
         digest = order.digest(self.domain)
         signed = sign_record(order, self.session.sign(digest))
-        return Placed(listed, order, digest, signed, prompt, salt, coin)
+        return Placed(listed, order, digest, signed, prompt, wish.grammar, salt, coin)

@@ -186,6 +186,8 @@ class Drawing:
             prompt_salt=hexed(placed.salt),
             answer=list(bought.answer),
             answer_salt=hexed(bought.salt),
+            grammar=placed.grammar.decode(),
+            logprobs=[list(row) for row in bought.logprobs],
             cancel=bought.cancel,
             provider_url=placed.listed.url,
         )

@@ -14,10 +14,11 @@ from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.keys import Key
 from steelyard.protocol.price import price_of
 from steelyard.protocol.records import Cancel, Order, Receipt
-from steelyard.protocol.roots import units_root
+from steelyard.protocol.roots import response_root
 from steelyard.protocol.units import MicroToken
 from steelyard.wire.messages import Done, Frame, OrderRequest, Signed, open_signed, sign_record
 from steelyard.wire.peer import Peers
+from steelyard.work.generate import row_length
 
 Clock = Callable[[], float]
 
@@ -32,6 +33,7 @@ class Placed:
     signed: Signed
     prompt: tuple[int, ...]
     """A delivered prefix included (rule P6)."""
+    grammar: bytes
     salt: bytes = field(repr=False)
     coin: bytes = field(repr=False)
 
@@ -55,6 +57,8 @@ class Bought:
     finish: str
     price: MicroToken
     cancel: Signed | None
+    logprobs: tuple[tuple[int, ...], ...] = ()
+    """A row per generated unit, where the order wants them."""
 
 
 class Purchase:
@@ -65,6 +69,8 @@ class Purchase:
         self.vocabulary, self.now = vocabulary, now
         self.units: list[int] = []
         """Generated for this order, as delivered."""
+        self.logprobs: list[tuple[int, ...]] = []
+        """A row per unit, where the order wants them."""
         self.cancelled: Cancel | None = None
         self.cancel_signed: Signed | None = None
         self.bought: Bought | None = None
@@ -74,12 +80,13 @@ class Purchase:
         Unavailable `peer.*` or `provider.*` for what it did wrong."""
         placed = self.placed
         salt = "0x" + placed.salt.hex()
-        request = OrderRequest(order=placed.signed, prompt=list(placed.prompt), salt=salt, voucher=voucher)
+        grammar = placed.grammar.decode()
+        request = OrderRequest(placed.signed, list(placed.prompt), salt, voucher=voucher, grammar=grammar)
         async with aclosing(self.peers.order(placed.listed.url, request)) as frames:  # type: ignore[type-var]  # a generator
             async for frame in frames:
                 self._in_time()
                 if frame.units:
-                    self._take(frame.units)
+                    self._take(frame)
                     yield frame.units
                 if frame.error is not None:
                     kind = Refused if frame.error.startswith("order.") else Unavailable
@@ -109,11 +116,16 @@ class Purchase:
         if late > 0:
             raise Unavailable("provider.late", f"{late:.1f} s after the order's deadline")
 
-    def _take(self, units: list[int]) -> None:
+    def _take(self, frame: Frame) -> None:
+        units, length = frame.units, row_length(self.placed.order.logprobs)
         if not 0 <= min(units) <= max(units) < self.vocabulary:
             what = f"units from {min(units)} to {max(units)}, vocabulary {self.vocabulary}"
             raise Unavailable("provider.unit-range", what)
+        wanted = [length] * len(units) if length else []
+        if [len(row) for row in frame.logprobs] != wanted:
+            raise Unavailable("provider.logprobs", f"{len(frame.logprobs)} rows for {len(units)} units")
         self.units += units
+        self.logprobs += map(tuple, frame.logprobs)
         most = self.placed.order.max_units
         if len(self.units) > most:
             raise Unavailable("provider.too-long", f"{len(self.units)} units, ordered {most}")
@@ -129,7 +141,9 @@ class Purchase:
             raise Unavailable("provider.wrong-receipt", str(error)) from error
         count = self._committed(receipt, salt, frame.finish)
         answer = placed.prefix + tuple(self.units[:count])
-        wrong = _difference(receipt, placed, units_root(answer, salt)) or self._wrong_end(frame.finish, count)
+        rows = tuple(self.logprobs[:count])
+        root = response_root(answer, salt, rows)
+        wrong = _difference(receipt, placed, root) or self._wrong_end(frame.finish, count)
         if wrong is not None:
             raise Unavailable("provider.wrong-receipt", wrong)
         return Bought(
@@ -142,6 +156,7 @@ class Purchase:
             finish=frame.finish or "",
             price=price_of(offer, placed.order, len(answer)),
             cancel=self.cancel_signed,
+            logprobs=rows,
         )
 
     def _committed(self, receipt: Receipt, salt: bytes, finish: str | None) -> int:
@@ -152,7 +167,8 @@ class Purchase:
             return most
         last = min(most, self.cancelled.units + self.placed.listed.offer.run_ahead)
         for count in range(min(self.cancelled.units, last), last):
-            if units_root(self.placed.prefix + tuple(self.units[:count]), salt) == receipt.response_root:
+            answer = self.placed.prefix + tuple(self.units[:count])
+            if response_root(answer, salt, self.logprobs[:count]) == receipt.response_root:
                 return count
         return last
 

@@ -41,6 +41,7 @@ class OrderBody(msgspec.Struct, frozen=True):
     prompt: list[int]
     salt: str
     coin: str
+    grammar: str = ""
     audit_rate: float = 0.0
 
 
@@ -59,6 +60,7 @@ class ReceiptBody(msgspec.Struct, frozen=True):
     at: float
     """Unix seconds."""
     cancel: Signed | None = None
+    logprobs: list[tuple[int, ...]] = []
 
 
 class FaultBody(msgspec.Struct, frozen=True):
@@ -95,6 +97,7 @@ class Records:
             prompt=list(placed.prompt),
             salt=hexed(placed.salt),
             coin=hexed(placed.coin),
+            grammar=placed.grammar.decode(),
             audit_rate=audit_rate,
         )
         await self.journal.commit(_document("order", placed.digest, State.ASSIGNED, body, ABSENT))
@@ -114,6 +117,7 @@ class Records:
             price=int(bought.price),
             at=now,
             cancel=bought.cancel,
+            logprobs=list(bought.logprobs),
         )
         await self.journal.commit(
             _document("order", bought.placed.digest, State.DELIVERED, kept, State.ASSIGNED),
@@ -185,6 +189,7 @@ class Records:
             digest=digest,
             signed=body.order,
             prompt=tuple(body.prompt),
+            grammar=body.grammar.encode(),
             salt=read_hex("salt", body.salt, 32),
             coin=read_hex("coin", body.coin, 32),
         )
@@ -210,6 +215,7 @@ class Records:
             finish=body.finish,
             price=MicroToken(body.price),
             cancel=body.cancel,
+            logprobs=tuple(body.logprobs),
         )
 
 
@@ -226,6 +232,8 @@ def document_of(bought: Bought, domain: Domain) -> ReceiptDocument:
         prompt_salt=hexed(bought.placed.salt),
         answer=list(bought.answer),
         answer_salt=hexed(bought.salt),
+        grammar=bought.placed.grammar.decode(),
+        logprobs=[list(row) for row in bought.logprobs],
         cancel=bought.cancel,
     )
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from steelyard.nodes.gateway.answering import Answered, Answering
 from steelyard.nodes.gateway.records import document_of
-from steelyard.nodes.gateway.shapes import Head, Shape, receipts, usage_of
+from steelyard.nodes.gateway.shapes import Head, Piece, Shape, receipts, usage_of
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import SteelyardError
 from steelyard.wire.answers import DONE, KEEP_ALIVE, error_answer, event
 
 KEEP_ALIVE_SECONDS = 10.0  # proxies close a silent connection after 15 and more
 
-Item = tuple[int, "str | Answered | SteelyardError"]
+Item = tuple[int, "Piece | Answered | SteelyardError"]
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ class Stream:
         """SSE, up to [DONE] or the error event. Whoever closes it early has left."""
         try:
             openings = [self.shape.opening(index) for index in range(len(self.answerings))]
-            yield b"".join(self._chunk(choice) for choice in openings if choice is not None)
+            yield self._chunks([choice for choice in openings if choice is not None])
             while len(self.ended) < len(self.answerings):
                 items = await self._items()
                 if not items:
@@ -87,16 +87,17 @@ class Stream:
 
     def _told(self, item: Item) -> bytes:
         index, what = item
-        if isinstance(what, str):
-            return self._chunk(self.shape.piece(index, what))
+        if isinstance(what, Piece):
+            return self._chunks(self.shape.piece(index, what))
         if isinstance(what, Answered):
             self.ended[index] = what
             document = {} if self.include_usage else receipts([document_of(what.bought, self.domain)])
-            return self._chunk(self.shape.ending(index, what.finish), **document)
+            *before, last = self.shape.ending(index, what.finish)
+            return self._chunks(before) + self._chunks([last], **document)
         return b""
 
-    def _chunk(self, choice: object, **more: object) -> bytes:
-        return event(self.head.completion(self.shape.chunk_kind, [choice], **more))
+    def _chunks(self, choices: Sequence[object], **more: object) -> bytes:
+        return b"".join(event(self.head.completion(self.shape.chunk_kind, [choice], **more)) for choice in choices)
 
     def _usage(self) -> bytes:
         answered = [self.ended[index] for index in sorted(self.ended)]

@@ -29,6 +29,7 @@ class Accepted:
     listing: Listing
     prompt: tuple[int, ...]
     salt: bytes
+    grammar: bytes
     request: OrderRequest
     channel: Channel
     """As the chain has it now."""
@@ -99,8 +100,9 @@ class Accepting:
         require_signer(digest, signature_of(request.order), channel.session_key, "order")
         generate.require_fits(order, listing.offer, listing.digest)
         salt = read_hex("salt", request.salt, 32)
-        generate.require_prompt(order, request.prompt, salt)
-        return Accepted(order, digest, listing, tuple(request.prompt), salt, request, channel, allocation)
+        grammar = request.grammar.encode()
+        generate.require_prompt(order, request.prompt, salt, grammar)
+        return Accepted(order, digest, listing, tuple(request.prompt), salt, grammar, request, channel, allocation)
 
     def require_timely(self, accepted: Accepted, now: float) -> None:
         """Of an order that is run now, not one whose answer lies in the journal. Blocks for the chain."""

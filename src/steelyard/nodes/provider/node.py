@@ -60,6 +60,8 @@ class Answer:
     """Generated for this order."""
     leaves: tuple[bytes, ...]
     finish: str
+    logprobs: tuple[tuple[int, ...], ...] = ()
+    """A row per unit, where the order wants them."""
 
 
 class Provider:
@@ -147,7 +149,7 @@ class Provider:
         """Room in the buyer's tab, a line in the journal, the run. The engine begins while the line is being written;
         nothing leaves before it is."""
         self.accepting.reserve(accepted, now)
-        begin = partial(self.steps, accepted.order, accepted.prompt)
+        begin = partial(self.steps, accepted.order, accepted.prompt, accepted.grammar)
         begun = asyncio.get_running_loop().run_in_executor(self._engine_threads, begin)
         try:
             line = Document("order", accepted.digest, State.ASSIGNED, msgspec.json.encode(accepted.request))
@@ -160,8 +162,9 @@ class Provider:
 
     async def _again(self, kept: Document) -> AsyncIterator[Frame]:
         body = json.loads(kept.body)
-        for at in range(0, len(body["units"]), UNITS_A_FRAME):
-            yield Frame(units=body["units"][at : at + UNITS_A_FRAME])
+        units, rows = body["units"], body["logprobs"]
+        for at in range(0, len(units), UNITS_A_FRAME):
+            yield Frame(units=units[at : at + UNITS_A_FRAME], logprobs=rows[at : at + UNITS_A_FRAME])
         yield Frame(receipt=Signed(body["receipt"], body["signature"]), salt=body["salt"], finish=body["finish"])
 
     async def _serve(self, running: Running, steps: Iterator[Step], seconds: float) -> None:
@@ -190,27 +193,27 @@ class Provider:
             running.say(last)
 
     async def _run(self, running: Running, steps: Iterator[Step]) -> Answer:
-        units: list[int] = []
-        leaves: list[bytes] = []
+        made: list[Step] = []
         async for ready in running.units(steps, self._engine_threads):
-            units += [step.id for step in ready]
-            leaves += [step.leaf for step in ready]
-            running.say(Frame(units=[step.id for step in ready]))
-        self.metrics.units.inc(len(units))
-        return self._ended(running, units, leaves)
+            made += ready
+            rows = [list(step.logprobs) for step in ready if step.logprobs]
+            running.say(Frame(units=[step.id for step in ready], logprobs=rows))
+        self.metrics.units.inc(len(made))
+        return self._ended(running, made)
 
-    def _ended(self, running: Running, units: list[int], leaves: list[bytes]) -> Answer:
+    def _ended(self, running: Running, made: list[Step]) -> Answer:
         """Rule P5: an end id, all that was ordered, or a cancel at n and then n … n + run-ahead units. A run that ended
         for any other reason (we close, the buyer hung up, the engine fell silent) must not be signed for: it would be
         a cheat."""
         accepted, cancel_at = running.accepted, running.cancel_at
-        finish = generate.finish_of(accepted.order, self.engine.card.ends, units)
-        if cancel_at is not None and len(units) > (most := cancel_at + accepted.listing.offer.run_ahead):
-            return Answer(tuple(units[:most]), tuple(leaves[:most]), "cancel")
-        if finish == "cancel" and (cancel_at is None or len(units) < cancel_at):
+        finish: str = generate.finish_of(accepted.order, self.engine.card.ends, [step.id for step in made])
+        if cancel_at is not None and len(made) > (most := cancel_at + accepted.listing.offer.run_ahead):
+            made, finish = made[:most], "cancel"
+        elif finish == "cancel" and (cancel_at is None or len(made) < cancel_at):
             why = "the buyer hung up" if running.left else "the run was stopped"
-            raise Unavailable("provider.cut", f"{why} after {len(units)} of {accepted.order.max_units} units")
-        return Answer(tuple(units), tuple(leaves), finish)
+            raise Unavailable("provider.cut", f"{why} after {len(made)} of {accepted.order.max_units} units")
+        rows = tuple(step.logprobs for step in made if step.logprobs)
+        return Answer(tuple(step.id for step in made), tuple(step.leaf for step in made), finish, rows)
 
     async def _commit(self, accepted: Accepted, answer: Answer, cancel: Signed | None) -> Frame:
         order, salt = accepted.order, provider_salt(self.secret, accepted.digest)
@@ -221,6 +224,7 @@ class Provider:
         body = {
             "request": msgspec.to_builtins(accepted.request),
             "units": list(answer.units),
+            "logprobs": [list(row) for row in answer.logprobs],
             "receipt": signed.record,
             "signature": signed.signature,
             "salt": "0x" + salt.hex(),
@@ -241,9 +245,9 @@ class Provider:
 
     # -- the four steps that a liar would replace --------------------------------------------------------------------
 
-    def steps(self, order: Order, prompt: Sequence[int]) -> Iterator[Step]:
+    def steps(self, order: Order, prompt: Sequence[int], grammar: bytes) -> Iterator[Step]:
         """Starts the run that the order fixes."""
-        job: Job = generate.job_of(order, prompt)
+        job: Job = generate.job_of(order, prompt, grammar)
         return iter(self.engine.generate(job))
 
     def answer_of(self, order: Order, prompt: Sequence[int], answer: Answer) -> Sequence[int]:
@@ -256,7 +260,8 @@ class Provider:
         """The receipt; signatures are deterministic, so a second signing says the same."""
         root = self.engine.card.model_root
         offer = accepted.listing.digest
-        receipt = generate.receipt_of(accepted.digest, offer, root, committed, answer.leaves, salt)
+        rows = answer.logprobs
+        receipt = generate.receipt_of(accepted.digest, offer, root, committed, answer.leaves, salt, rows)
         return receipt, sign_record(receipt, self.key.sign(receipt.digest(self.ledger.domain)))
 
     def package(self, body: dict[str, Any]) -> AuditPackage:
@@ -273,6 +278,8 @@ class Provider:
             prompt_salt=request.salt,
             answer=list(answer),
             answer_salt=body["salt"],
+            grammar=request.grammar,
+            logprobs=body["logprobs"],
             cancel=None if cancel is None else Signed(cancel["record"], cancel["signature"]),
         )
 

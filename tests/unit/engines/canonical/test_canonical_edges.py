@@ -88,8 +88,10 @@ def test_ari_22_tables_are_the_references_and_close_to_the_truth() -> None:
             assert (float(c), float(s)) == pytest.approx((math.cos(angle), math.sin(angle)), abs=1e-7)
 
 
-def test_ari_40_a_leaf_binds_state_logit_and_no_mask() -> None:
-    assert leaf(b"state", 1.5) == sha256(b"state" + struct.pack("<f", 1.5) + bytes(32))
+def test_ari_40_a_leaf_binds_state_logit_and_mask() -> None:
+    beginning = b"state" + struct.pack("<f", 1.5)
+    assert leaf(b"state", 1.5, None) == sha256(beginning + bytes(32))
+    assert leaf(b"state", 1.5, b"\x06\0") == sha256(beginning + sha256(b"\x06\0"))
 
 
 def test_ari_41_the_roots_leaves_cover_the_file_and_split_no_block(tmp_path: Path) -> None:

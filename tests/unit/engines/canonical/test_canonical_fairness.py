@@ -3,7 +3,7 @@
 import ctypes
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from steelyard.engines.canonical.pages import Pages
 from steelyard.engines.canonical.program import Floats
 from steelyard.engines.canonical.scheduler import Scheduler, shares
 from steelyard.engines.canonical.sequence import Generating, InFlight, leaf
-from steelyard.engines.sampling import Draw
+from steelyard.engines.sampling import Draw, Likelihoods
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.hashing import sha256
 
@@ -67,9 +67,15 @@ class Toy:
         states = [np.frombuffer(rows[row][0], np.float32) for row in feed.wanted]
         return np.array(states, np.float32), np.array([rows[row][1] for row in feed.wanted], np.float32)
 
-    def pick(self, logits: Floats, draws: Sequence[Draw], positions: Sequence[int]) -> list[int]:
+    def pick(
+        self, logits: Floats, draws: Sequence[Draw], positions: Sequence[int], masks: Mapping[int, bytes]
+    ) -> list[int]:
         assert len(logits) == len(draws) == len(positions)
+        assert not masks
         return [int(row) for row in np.argmax(logits, axis=1)]
+
+    def likelihoods(self, logits: Floats) -> Likelihoods:
+        raise NotImplementedError  # no run of these tests wants logprobs
 
     def close(self) -> None:
         self.closed = True
