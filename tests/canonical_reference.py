@@ -22,7 +22,7 @@ def single(exact: Fraction) -> np.float32:
     if Fraction(float(near)) == exact:
         return near
     around = [np.nextafter(near, F(-np.inf)), near, np.nextafter(near, F(np.inf))]
-    return min(around, key=lambda c: (abs(Fraction(float(c)) - exact), int(c.view(np.uint32)) & 1))
+    return min(filter(np.isfinite, around), key=lambda c: (abs(Fraction(float(c)) - exact), int(c.view(np.uint32)) & 1))
 
 
 def fma(a: np.float32, b: np.float32, c: np.float32) -> np.float32:

@@ -6,7 +6,7 @@ Bytes are 0x-hex, integers wider than 32 bits decimal strings. The keys are publ
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -321,16 +321,14 @@ def grammars() -> Iterator[Case]:
         yield f"grammars/{name}", {"about": "A grammar that must be refused.", "input": told, "refused": rule}
 
 
-def main() -> int:
-    """Writes, or compares with --check."""
+def write(about: str, *sources: Callable[[], Iterator[Case]]) -> int:
+    """Writes the cases, and removes others from their folders; compares with --check. 0 if all is well."""
     check = "--check" in sys.argv
-    wanted = {}
-    for source in (records, malformed, signatures, trees, texts, coins, prices, grammars):
-        for name, content in source():
-            wanted[OUT / f"{name}.json"] = json.dumps(content, indent=1) + "\n"
-    there = {path: path.read_text() for path in OUT.rglob("*.json")}
-    made_here = {path.parent for path in wanted}
-    there = {path: text for path, text in there.items() if path.parent in made_here}
+    wanted = {
+        OUT / f"{name}.json": json.dumps(content, indent=1) + "\n" for make in sources for name, content in make()
+    }
+    folders = {path.parent for path in wanted}
+    there = {path: path.read_text() for folder in folders for path in folder.glob("*.json")}
     stale = sorted(path.name for path in {*wanted, *there} if wanted.get(path) != there.get(path))
     if not check:
         for path in there.keys() - wanted.keys():
@@ -339,9 +337,9 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     fresh = not check or not stale
-    print(f"vectors: {len(wanted)} cases, {'fresh' if fresh else f'stale {stale[:5]}, run scripts/generate'}")
+    print(f"{about}: {len(wanted)} cases, {'fresh' if fresh else f'stale {stale[:5]}, run scripts/generate'}")
     return 0 if fresh else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write("vectors", records, malformed, signatures, trees, texts, coins, prices, grammars))

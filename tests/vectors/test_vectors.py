@@ -5,9 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import canonical_reference as reference
+from bare_kernels import Bare
+from steelyard.engines.canonical import native, rope
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.grammars import Grammars
+from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.protocol import merkle, price, roots
 from steelyard.protocol.eip712 import Domain, read_hex
 from steelyard.protocol.errors import Refused
@@ -105,6 +111,69 @@ def masks(told: dict[str, Any]) -> Any:
     return [shown(run.at(told["answer"], at)) for at in range(len(told["answer"]) + 1)]
 
 
+def floats(words: list[str]) -> np.ndarray:
+    return np.array([int(word, 16) for word in words], np.uint32).view(np.float32)
+
+
+def words_of(array: np.ndarray) -> list[str]:
+    array = np.where(np.isnan(array), np.float32(np.nan), array) if array.dtype == np.float32 else array
+    return [f"{word:08x}" for word in np.ascontiguousarray(array).view(np.uint32).tolist()]
+
+
+SLOW = {"fma": reference.fma, "exp": reference.exp, "log": reference.log}
+"""Operations that the exact rational reference has too."""
+
+
+def operation(told: dict[str, Any]) -> Any:
+    """GRA-8, GRA-11, GRA-12; finite numbers also by exact rational arithmetic."""
+    found = OPERATIONS[told["operation"]]
+    columns = []
+    for at, kind in enumerate(found.takes):
+        column = np.array([floats(row[at] if kind == "v" else [row[at]]) for row in told["operands"]])
+        columns.append((column if kind == "v" else column[:, 0]).view(np.float32 if kind == "f" else np.int32))
+    with np.errstate(all="ignore"):
+        result = found.do(*columns)
+        if told["operation"] in SLOW:
+            for *numbers, fast in zip(*columns, result, strict=True):
+                if np.isfinite([*numbers, fast]).all():
+                    slow = SLOW[told["operation"]](*numbers)
+                    assert slow.tobytes() == fast.tobytes() or slow == fast == 0
+    return words_of(result)
+
+
+def block(told: dict[str, Any]) -> Any:
+    """By the kernels that serve."""
+    kind, row = told["format"], np.frombuffer(raw(told["row"]), np.uint8)[None]
+    bare = Bare(native.load(native.recipe_here(32, 1)))
+    x = floats(told["activations"])
+    dot = bare.matrix(kind, row, x[None])[0]
+    q, d, ds, *_ = bare.quantise(x)
+    bare.close()
+    if FORMATS[kind].plain:
+        return {"dot": words_of(dot)}
+    parts = {"x.q": q.astype(np.int32).reshape(-1), "x.d": d, "x.ds": ds, "dot": dot}
+    return {name: words_of(part) for name, part in parts.items()}
+
+
+def turn(told: dict[str, Any]) -> Any:
+    """ARI-22."""
+    base, position = float(floats([told["base"]])[0]), told["position"]
+    if not told["divisors"]:
+        pairs = reference.turns(base, told["head"], position)
+        return {
+            "cosines": words_of(np.array([c for c, _ in pairs])),
+            "sines": words_of(np.array([s for _, s in pairs])),
+        }
+    cosines, sines = rope.tables(base, told["head"], position + 1, told["divisors"])
+    return {"cosines": words_of(cosines[position]), "sines": words_of(sines[position])}
+
+
+def draw(told: dict[str, Any]) -> Any:
+    """By the slow reference."""
+    temperature = floats([told["temperature"]])[0]
+    return reference.pick(floats(told["logits"]), temperature, int(told["seed"]), int(told["position"]))
+
+
 REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "records": record,
     "malformed": malformed,
@@ -115,6 +184,10 @@ REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "coins": coin,
     "prices": cost,
     "grammars": masks,
+    "operations": operation,
+    "blocks": block,
+    "turns": turn,
+    "draws": draw,
 }
 CASES = sorted(path for folder in REPLAY for path in (VECTORS / folder).glob("*.json"))
 
