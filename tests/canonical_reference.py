@@ -232,7 +232,7 @@ class Matrix:
 
 def quantise(block: list[np.float32]) -> tuple[np.float32, list[int]]:
     greatest = max(abs(x) for x in block)
-    if greatest < F(2.0**-100):
+    if greatest < F(2.0**-90):
         return ZERO, [0] * 32
     inverse = F(127) / greatest
     return greatest / F(127), [int(np.rint(x * inverse)) for x in block]

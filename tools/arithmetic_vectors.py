@@ -30,7 +30,7 @@ EDGES = (
     *(0xFF800000, 0x7FC00000),
 )
 """Zeros, subnormals, ties, one and its neighbour, where functions change their form, the greatest, infinities, NaN."""
-WHOLE = (0, 1, 2, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7F800000, 0x0D800000)
+WHOLE = (0, 1, 2, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7F800000, 0x12800000)
 DOMAINS = {"log": lambda w: 0x00800000 <= w < 0x7F800000, "round": lambda w: w & 0x7FFFFFFF < 0x4A800000}
 """Where an operation is defined, if not everywhere."""
 

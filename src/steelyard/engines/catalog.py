@@ -7,7 +7,7 @@
     package.module:factory[?anything]                        anybody's own
 
 `memory` is what the model may take in all (what the machine has available unless told otherwise), `room` the part for
-keys and values; `prefix_cache=off` shares none of them between answers (docs/why/005-shared-prefixes.md).
+keys and values; `prefix_cache=off` shares none of them between answers (docs/why/006-shared-prefixes.md).
 
 Somebody's own factory is called with what follows the question mark (without it: with nothing) and returns
 `(engine, text)`, or an engine alone, whose card then names a model that we know. It may also return a text alone, for

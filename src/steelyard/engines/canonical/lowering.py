@@ -22,7 +22,7 @@ STATE, LOGITS = "output_norm", "logits"
 LANES: Final = 16
 INFINITY_BITS: Final = 0x7F800000
 NAN, INFINITY = float("nan"), float("inf")
-TINY_BITS: Final = 0x0D800000  # 2**-100: a block whose numbers are all below it becomes zeros
+TINY_BITS: Final = 0x12800000  # 2**-90: a block whose numbers are all below it becomes zeros
 GREATEST: Final = 127.0
 
 

@@ -79,7 +79,10 @@ def _plain_chains(kit: Kernel, kind: str, recipe: Recipe, group: Value, first: V
     last = kit.number(TOKENS) - 1
     rows = [(first + t).compare("<", last).choose(first + t, last) * length for t in range(width)]
     with kit.loop(0, length) as k:
-        w = _numbers(kit, kind, recipe, kit.at(weights, (group * length + k) * (FORMATS[kind].packed * LANES)))
+        place = (group * length + k) * (FORMATS[kind].packed * LANES)
+        with kit.when(first.compare("==", 0)):
+            kit.prefetch(weights, place + AHEAD)
+        w = _numbers(kit, kind, recipe, kit.at(weights, place))
         for chain, row in zip(chains, rows, strict=True):
             chain.set(kit.fma(w, kit.load(inputs, (row + k) << 2, F32, 4).splat(), chain.get()))
     return [chain.get() for chain in chains]

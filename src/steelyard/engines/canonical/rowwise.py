@@ -12,7 +12,7 @@ INFINITY_BITS: Final = 0x7F800000
 NAN_BITS: Final = 0x7FC00000
 GELU_CUBIC: Final = float.fromhex("0x1.6e4e26p-5")  # 0.044715 as binary32
 GELU_SLOPE: Final = float.fromhex("0x1.988454p-1")  # √(2/π) as binary32
-TINY_BITS: Final = 0x0D800000  # 2**-100: a block whose numbers are all below it becomes zeros
+TINY_BITS: Final = 0x12800000  # 2**-90: a block whose numbers are all below it becomes zeros
 
 # slots shared by every kernel that quantises; LENGTH numbers in a row
 QUANTS, SCALES, SUMS, LESS8, LESS128, LESS32, LENGTH = range(7)
