@@ -53,6 +53,8 @@ class Tiny:
     context: int = 300
     kind: str | tuple[str, ...] = "q4_1"
     """Of the layers' matrices; several take turns."""
+    size: float = 0.3
+    """About that of the layers' weights."""
     outer: str = "q8_0"
     norms: str = "f32"
     seed: int = 1
@@ -64,6 +66,8 @@ class Tiny:
     biases: bool = False
     divisors: tuple[float, ...] = ()
     scaling: float = 0.0
+    base: float = 10000.0
+    epsilon: float = 1e-5
     vocabulary_kind: str = ""
     """`none` for llama.cpp, which will not load a file that says nothing of its vocabulary."""
 
@@ -125,12 +129,12 @@ def write(path: Path, tiny: Tiny) -> Path:
     writer.add_feed_forward_length(tiny.inner)
     writer.add_head_count(tiny.heads)
     writer.add_head_count_kv(tiny.key_heads)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(tiny.base)
+    writer.add_layer_norm_rms_eps(tiny.epsilon)
     writer.add_eos_token_id(2)
     writer.add_chat_template("{{ messages }}")
 
-    def matrix(name: str, columns: int, rows: int, kind: str, size: float = 0.3) -> None:
+    def matrix(name: str, columns: int, rows: int, kind: str, size: float = tiny.size) -> None:
         if name == tiny.leave_out:
             return
         if kind in SCALES:
