@@ -16,7 +16,7 @@ import tiny_llama
 from teacher_forced import Ours
 from tiny_llama import Tiny
 
-NEEDED = "needs torch and transformers (750 MB or more): scripts/setup peers"
+NEEDED = "no torch or no transformers here (scripts/setup peers installs them, 1.0 GB or more)"
 torch = pytest.importorskip("torch", reason=NEEDED)
 transformers = pytest.importorskip("transformers", reason=NEEDED)
 
@@ -24,31 +24,57 @@ ODD = {
     "llama, heads wider than width / heads, group of 4": Tiny(width=96, heads=4, head=64, biases=True, vocabulary=77),
     "llama, one layer, group of 7": Tiny(width=224, heads=7, layers=1, vocabulary=101, untied=True, epsilon=0.1),
     "llama 3, group of 1": Tiny(width=64, heads=2, key_heads=2, divisors=(1.0,) * 16, base=5e5, untied=True),
-    "qwen2, group of 7": Tiny(architecture="qwen2", width=224, heads=7, biases=True, base=1e6, vocabulary=33, epsilon=0.1),
+    "qwen2, group of 7": Tiny(
+        architecture="qwen2", width=224, heads=7, biases=True, base=1e6, vocabulary=33, epsilon=0.1
+    ),
     "qwen3, group of 1": Tiny(architecture="qwen3", width=160, heads=5, key_heads=5, head=96, scaling=2.0, epsilon=0.1),
     "gemma, one layer": Tiny(architecture="gemma", width=64, heads=4, head=256, layers=1, vocabulary=15, epsilon=0.1),
     "gemma2, 46 layers": Tiny(architecture="gemma2", layers=46, width=96, heads=2, head=32, inner=64),
     "gemma3, 62 layers": Tiny(architecture="gemma3", layers=62, width=96, heads=2, head=64, inner=64, base=1e6),
-    "gemma3, group of 1": Tiny(architecture="gemma3", layers=13, width=96, heads=3, key_heads=3, head=32, base=1e6, epsilon=0.1),
+    "gemma3, group of 1": Tiny(
+        architecture="gemma3", layers=13, width=96, heads=3, key_heads=3, head=32, base=1e6, epsilon=0.1
+    ),
 }
 """What `tiny_llama.FAMILIES` has not: other groups, heads, vocabularies, bases; the counts of layers at which the
 score's scale is another one."""
-CASES = tiny_llama.FAMILIES | ODD
+CASES = tiny_llama.FAMILIES | tiny_llama.VARIANTS | ODD
 COUNT = 60
-"""Ids: more than the window, and than a step's tile of tokens."""
+"""Ids: more than a window, and than a tile of tokens."""
+MOST = 2e-5
+"""Of the logits' deviation; measured: at most 4.8e-6. Weights are small for this (`size`): sharp attention magnifies
+roundings. GELU by the error function instead of the tanh shows as 1.5e-4, a window too wide by one as 2e-1."""
 
 
 def turns(tiny: Tiny) -> dict[str, Any]:
     """Configuration of the rotation."""
     far: dict[str, Any] = {"rope_type": "default", "rope_theta": tiny.base}
+    factor = tiny.scaling or tiny.fields.get("rope.scaling.factor") or tiny.fields.get("rope.scale_linear")
     if tiny.divisors:
         of_llama3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
         far |= {"rope_type": "llama3", "factor": 8.0} | of_llama3
-    elif tiny.scaling:
-        far |= {"rope_type": "linear", "factor": tiny.scaling}
+    elif factor:
+        far |= {"rope_type": "linear", "factor": factor}
     if tiny.architecture == "gemma3":
-        return {"full_attention": far, "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}
+        near = {"rope_type": "default", "rope_theta": tiny.fields.get("rope.freq_base_swa", 10000.0)}
+        return {"full_attention": far, "sliding_attention": near}
     return far
+
+
+def of_gemma(tiny: Tiny, head: int) -> dict[str, Any]:
+    """What only gemma2's and gemma3's configurations say."""
+    usual, whole = {"gemma2": (2, 46), "gemma3": (6, 62)}[tiny.architecture]
+    every = tiny.fields.get("attention.sliding_window_pattern", usual) if tiny.window else 1
+    told: dict[str, Any] = {
+        "sliding_window": tiny.window or 4096,
+        "layer_types": [
+            "full_attention" if layer % every == every - 1 else "sliding_attention" for layer in range(tiny.layers)
+        ],
+        "query_pre_attn_scalar": tiny.width // tiny.heads if tiny.layers == whole else head,
+        "final_logit_softcapping": tiny.fields.get("final_logit_softcapping"),
+    }
+    if tiny.architecture == "gemma2":
+        told |= {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 5.0}
+    return told
 
 
 def untrained(tiny: Tiny) -> Any:
@@ -72,13 +98,7 @@ def untrained(tiny: Tiny) -> Any:
     if tiny.architecture == "llama":
         told["attention_bias"] = tiny.biases
     if tiny.architecture in ("gemma2", "gemma3"):
-        whole = {"gemma2": 46, "gemma3": 62}[tiny.architecture] == tiny.layers
-        told |= {
-            "sliding_window": tiny_llama.WINDOW,
-            "query_pre_attn_scalar": tiny.width // tiny.heads if whole else head,
-        }
-    if tiny.architecture == "gemma2":
-        told |= {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 5.0}
+        told |= of_gemma(tiny, head)
     kind = {"gemma3": "gemma3_text"}.get(tiny.architecture, tiny.architecture)
     config = transformers.AutoConfig.for_model(kind, **told)
     return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
@@ -157,7 +177,7 @@ def filled(model: Any, found: dict[str, Any], tiny: Tiny) -> Any:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_familys_logits_are_those_of_transformers(name: str, tmp_path: Path) -> None:
-    tiny = CASES[name].but(kind="f32", outer="f32")
+    tiny = CASES[name].but(kind="f32", outer="f32", size=0.1)
     model = untrained(tiny)
     if tiny.divisors:
         tiny = tiny.but(divisors=divisors(model, tiny))
@@ -170,7 +190,5 @@ def test_a_familys_logits_are_those_of_transformers(name: str, tmp_path: Path) -
     with torch.no_grad():
         theirs = model(torch.tensor([ids])).logits[0].numpy()
 
-    cosines = (mine * theirs).sum(1) / np.sqrt((mine * mine).sum(1) * (theirs * theirs).sum(1))
-    print("M", name, cosines.min(), np.abs(mine - theirs).max(), np.abs(theirs).max(), theirs.std(), (mine.argmax(1)==theirs.argmax(1)).mean())
     assert (mine.argmax(1) == theirs.argmax(1)).all()
-    assert cosines.min() > 0.9999
+    assert np.abs(mine - theirs).max() <= MOST * theirs.std()
