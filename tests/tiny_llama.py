@@ -1,8 +1,10 @@
 """A small llama-architecture GGUF of random weights, written by gguf-py: for tests of the canonical engine."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -55,6 +57,8 @@ class Tiny:
     context: int = 300
     kind: str | tuple[str, ...] = "q4_1"
     """Of the layers' matrices; several take turns."""
+    size: float = 0.3
+    """About that of the layers' weights."""
     outer: str = "q8_0"
     norms: str = "f32"
     seed: int = 1
@@ -66,6 +70,12 @@ class Tiny:
     biases: bool = False
     divisors: tuple[float, ...] = ()
     scaling: float = 0.0
+    base: float = 10000.0
+    epsilon: float = 1e-5
+    window: int = 20
+    """Positions that a layer with a window sees, in families that have such layers; 0: the file does not say."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What the file says of its architecture besides: names without the architecture's."""
     vocabulary_kind: str = ""
     """`none` for llama.cpp, which will not load a file that says nothing of its vocabulary."""
     words: bool = False
@@ -96,8 +106,16 @@ FAMILIES = {
     "gemma3": Tiny(architecture="gemma3", layers=7, width=96, heads=4, key_heads=2, head=32, scaling=8.0),
 }
 """One of each family of graphs."""
-WINDOW = 20
-"""Positions that a layer with a window sees, in families that have such layers."""
+VARIANTS = {
+    "llama, a factor without a type": FAMILIES["llama"].but(scaling=0.0, fields={"rope.scaling.factor": 4.0}),
+    "llama, a factor by its old name": FAMILIES["llama"].but(scaling=0.0, fields={"rope.scale_linear": 4.0}),
+    "gemma2, more windows": FAMILIES["gemma2"].but(fields={"attention.sliding_window_pattern": 3}),
+    "gemma3, fewer windows, their base, a cap": FAMILIES["gemma3"].but(
+        fields={"attention.sliding_window_pattern": 3, "rope.freq_base_swa": 500.0, "final_logit_softcapping": 5.0}
+    ),
+    "gemma3, no windows": FAMILIES["gemma3"].but(window=0, layers=2),
+}
+"""What a file of a family may say otherwise."""
 
 
 def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
@@ -105,14 +123,17 @@ def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
     if tiny.head:
         writer.add_key_length(tiny.head)
         writer.add_value_length(tiny.head)
-    if tiny.architecture in ("gemma2", "gemma3"):
-        writer.add_sliding_window(WINDOW)
+    if tiny.architecture in ("gemma2", "gemma3") and tiny.window:
+        writer.add_sliding_window(tiny.window)
     if tiny.architecture == "gemma2":
         writer.add_attn_logit_softcapping(3.0)
         writer.add_final_logit_softcapping(5.0)
     if tiny.scaling:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(tiny.scaling)
+    for name, value in tiny.fields.items():
+        kind = gguf.GGUFValueType.UINT32 if type(value) is int else gguf.GGUFValueType.get_type(value)
+        writer.add_key_value(f"{tiny.architecture}.{name}", value, kind)
     if tiny.vocabulary_kind:
         writer.add_tokenizer_model(tiny.vocabulary_kind)
         writer.add_vocab_size(tiny.vocabulary)
@@ -129,8 +150,8 @@ def write(path: Path, tiny: Tiny) -> Path:
     writer.add_feed_forward_length(tiny.inner)
     writer.add_head_count(tiny.heads)
     writer.add_head_count_kv(tiny.key_heads)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(tiny.base)
+    writer.add_layer_norm_rms_eps(tiny.epsilon)
     writer.add_eos_token_id(2)
     writer.add_chat_template("{{ messages }}")
 
@@ -143,7 +164,7 @@ def write(path: Path, tiny: Tiny) -> Path:
         writer.add_token_types([3, 3, 3, *[1] * (255 + len(pairs))])
         writer.add_token_merges([f"{pair[0]} {pair[1]}" for pair in pairs])
 
-    def matrix(name: str, columns: int, rows: int, kind: str, size: float = 0.3) -> None:
+    def matrix(name: str, columns: int, rows: int, kind: str, size: float = tiny.size) -> None:
         if name == tiny.leave_out:
             return
         if kind in SCALES:

@@ -11,19 +11,23 @@ import numpy as np
 import pytest
 
 import tiny_llama
+from teacher_forced import Ours
 
 pytest.importorskip("xllamacpp")
 
-from test_llamacpp_agrees import Ours, Theirs
+from test_llamacpp_agrees import Theirs
+
+TINIES = tiny_llama.FAMILIES | tiny_llama.VARIANTS
+TINIES["gemma2, windows' base"] = tiny_llama.FAMILIES["gemma2"].but(scaling=4.0, fields={"rope.freq_base_swa": 500.0})
 
 IDS = [int(unit) for unit in np.random.default_rng(3).integers(3, 100, 60)]
 
 
-@pytest.mark.parametrize("name", tiny_llama.FAMILIES)
+@pytest.mark.parametrize("name", TINIES)
 def test_a_familys_logits_are_llama_cpps(name: str, tmp_path: Path) -> None:
-    tiny = tiny_llama.FAMILIES[name].but(kind="f32", outer="f32", vocabulary_kind="none")
+    tiny = TINIES[name].but(kind="f32", outer="f32", vocabulary_kind="none")
     file = tiny_llama.write(tmp_path / "tiny.gguf", tiny)
-    ours, theirs = Ours(file), Theirs(file)
+    ours, theirs = Ours(file, tmp_path), Theirs(file)
     mine, other = ours.logits(IDS), theirs.logits(IDS)
     ours.close()
     theirs.close()

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Final
 
@@ -36,11 +36,15 @@ class Family:
     post_norms: bool = False
     """What attention and feed-forward add to the residual is normed."""
     local: int = 0
-    """Of so many layers the last sees all positions, the others a window; 0: all see all."""
+    """Of so many layers the last sees all positions, the others a window, unless the file says otherwise."""
+    window: int = 0
+    """Positions that such a layer sees, if the file does not say; 0: then all see all."""
     local_base: float = 0.0
-    """Rotation's base in layers with a window; 0: the file's."""
-    caps: bool = False
-    """Scores and logits are capped by a tanh."""
+    """Rotation's base in layers with a window, unscaled, if the file does not say; 0: they turn as the others do."""
+    score_cap: float | None = None
+    """Scores are capped by a tanh, at so much if the file does not say."""
+    logit_cap: float | None = None
+    """Likewise logits; 0: only if the file says so."""
     whole_width: int = 0
     """With so many layers the score's scale is that of width / heads numbers, not of a head."""
 
@@ -50,9 +54,18 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "qwen2": Family(halves=True, biases=True),
     "qwen3": Family(halves=True, head_norms=True),
     "gemma": Family(halves=True, gemma=True),
-    "gemma2": Family(halves=True, gemma=True, post_norms=True, local=2, caps=True, whole_width=46),
+    "gemma2": Family(
+        halves=True, gemma=True, post_norms=True, local=2, window=4096, score_cap=50.0, logit_cap=30.0, whole_width=46
+    ),
     "gemma3": Family(
-        halves=True, gemma=True, post_norms=True, head_norms=True, local=6, local_base=10000.0, whole_width=62
+        halves=True,
+        gemma=True,
+        post_norms=True,
+        head_norms=True,
+        local=6,
+        local_base=10000.0,
+        logit_cap=0.0,
+        whole_width=62,
     ),
 }
 """Architectures, by the name that a file gives itself."""
@@ -87,12 +100,14 @@ class Shape:
     """Positions served: the file's own limit or `MAX_CONTEXT`."""
     epsilon: float
     turns: tuple[Turn, ...]
-    """Rotation in layers that see all positions and, if there are others, in those."""
+    """Rotation in layers that see all positions and, if others turn otherwise, in those."""
     tied: bool
     """The embedding is also the output matrix."""
     biased: bool
     window: int = 0
     """Positions that a layer with a window sees."""
+    every: int = 0
+    """Of so many layers the last sees all positions, the others a window; 0: all see all."""
     score_cap: float = 0.0
     logit_cap: float = 0.0
 
@@ -104,8 +119,7 @@ class Shape:
 
     def local(self, layer: int) -> bool:
         """Whether a layer sees a window only."""
-        every = self.family.local
-        return bool(every) and layer % every < every - 1
+        return bool(self.every) and layer % self.every < self.every - 1
 
     def turn(self, layer: int) -> int:
         """Which of `turns` a layer takes."""
@@ -161,6 +175,8 @@ def read(head: Head) -> Shape:
         raise Refused("model.architecture", f"{architecture[:40]!r}, known: {', '.join(FAMILIES)}")
     if head.fields.get(f"{architecture}.expert_count", 0):
         raise Refused("model.architecture", f"experts in {architecture}: not computed here")
+    if head.fields.get(f"{architecture}.attention.causal", True) is not True:
+        raise Refused("model.architecture", f"{architecture} that sees later positions: not computed here")
     tensors = {tensor.name: tensor for tensor in head.tensors}
     if len(tensors) != len(head.tensors):
         raise Malformed("model.tensor-unknown", f"{len(head.tensors)} tensors, {len(tensors)} names")
@@ -176,9 +192,11 @@ class Fields:
     head: Head
     architecture: str
 
+    def says(self, key: str) -> bool:
+        return f"{self.architecture}.{key}" in self.head.fields
+
     def whole(self, key: str, most: int, multiple: int = 1, default: int | None = None) -> int:
-        name = f"{self.architecture}.{key}"
-        value = self.head.integer(name) if default is None or name in self.head.fields else default
+        value = self.head.integer(f"{self.architecture}.{key}") if default is None or self.says(key) else default
         if not 0 < value <= most or value % multiple:
             raise Refused("model.dimension", f"{key} is {value}, must be 1 to {most}, a multiple of {multiple}")
         return value
@@ -202,6 +220,7 @@ class Fields:
         vocabulary = embedding.shape[1]
         if not 0 < vocabulary <= MAX_VOCABULARY:
             raise Refused("model.dimension", f"vocabulary {vocabulary}, must be 1 to {MAX_VOCABULARY}")
+        window, every = self._windows(family)
         return Shape(
             family=family,
             layers=self.whole("block_count", MAX_LAYERS),
@@ -213,40 +232,62 @@ class Fields:
             vocabulary=vocabulary,
             context=min(self.whole("context_length", 2**31), MAX_CONTEXT),
             epsilon=self.real("attention.layer_norm_rms_epsilon", 0.0, 1.0),
-            turns=self._turns(family, "rope_freqs.weight" in tensors),
+            turns=self._turns(family, every, "rope_freqs.weight" in tensors),
             tied="output.weight" not in tensors,
             biased=family.biases or "blk.0.attn_q.bias" in tensors,
-            window=self.whole("attention.sliding_window", 2**31, default=4096) if family.local else 0,
-            score_cap=self.real("attn_logit_softcapping", 0.0, 1e6, 50.0) if family.caps else 0.0,
-            logit_cap=self.real("final_logit_softcapping", 0.0, 1e6, 30.0) if family.caps else 0.0,
+            window=window,
+            every=every,
+            score_cap=self._cap("attn_logit_softcapping", family.score_cap),
+            logit_cap=self._cap("final_logit_softcapping", family.logit_cap),
         )
 
     def _heads(self, width: int) -> tuple[int, int, int]:
         """Query heads, key heads, numbers in a head."""
         heads = self.whole("attention.head_count", 1024)
         key_heads = self.whole("attention.head_count_kv", heads, default=heads)
-        if width % heads and f"{self.architecture}.attention.key_length" not in self.head.fields:
+        if width % heads and not self.says("attention.key_length"):
             raise Refused("model.dimension", f"width {width}, heads {heads}: must divide")
         if heads % key_heads or heads // key_heads > MAX_GROUP:
             told = f"heads {heads}, key heads {key_heads}: must divide, at most {MAX_GROUP} to a key head"
             raise Refused("model.dimension", told)
         head_dim, values = (self.whole(f"attention.{k}_length", 2**16, 1, width // heads) for k in ("key", "value"))
-        turned = self.whole("rope.dimension_count", 2**16, default=head_dim)
-        if head_dim % BLOCK or head_dim > MAX_HEAD or {turned, values} != {head_dim}:
-            told = (
-                f"head of {head_dim} ({BLOCK} to {MAX_HEAD}, a multiple of {BLOCK}), {turned} turned, values {values}"
-            )
-            raise Refused("model.dimension", told)
+        turned, near = (self.whole(f"rope.dimension_count{of}", 2**16, default=head_dim) for of in ("", "_swa"))
+        if head_dim % BLOCK or head_dim > MAX_HEAD or {turned, near, values} != {head_dim}:
+            told = f"head of {head_dim} ({BLOCK} to {MAX_HEAD}, a multiple of {BLOCK}), "
+            raise Refused("model.dimension", told + f"{turned} turned, {near} in a window, values {values}")
         return heads, key_heads, head_dim
 
-    def _turns(self, family: Family, factors: bool) -> tuple[Turn, ...]:
-        kind = self.head.fields.get(f"{self.architecture}.rope.scaling.type", "none")
+    def _windows(self, family: Family) -> tuple[int, int]:
+        """Positions in a window, and of how many layers the last has none; nothing of both if no layer has one."""
+        key = "attention.sliding_window"
+        if not family.local or not (family.window or self.says(key)):
+            return 0, 0
+        every = self.whole("attention.sliding_window_pattern", MAX_LAYERS, default=family.local)
+        return self.whole(key, 2**31, default=family.window), every
+
+    def _turns(self, family: Family, every: int, factors: bool) -> tuple[Turn, ...]:
+        kind = self.head.fields.get(f"{self.architecture}.rope.scaling.type", "linear")
         if kind not in ("none", "linear"):
             raise Refused("model.rope-scaling", f"{kind!r:.40}, computed: none, linear, and divisors in the file")
-        factor = self.real("rope.scaling.factor", BELOW_ONE, 1e6, 1.0) if kind == "linear" else 1.0
+        if (magnitude := self.real("rope.scaling.attn_factor", 0.0, 1e6, 1.0)) != 1.0:
+            raise Refused("model.rope-scaling", f"cosines and sines times {magnitude}: not computed here")
+        factor = 1.0
+        if kind == "linear":
+            factor = self.real("rope.scale_linear", BELOW_ONE, 1e6, 1.0)  # its name before there were types
+            factor = self.real("rope.scaling.factor", BELOW_ONE, 1e6, factor)
         base = self.real("rope.freq_base", 1.0, 1e9, 10000.0)
         far = Turn(base, factor, "rope_freqs.weight" if factors else "")
-        return (far, Turn(family.local_base)) if family.local_base else (far,)
+        if not every:
+            return (far,)
+        near = Turn(family.local_base) if family.local_base else far
+        near = replace(near, base=self.real("rope.freq_base_swa", 1.0, 1e9, near.base))
+        return (far,) if near == far else (far, near)
+
+    def _cap(self, key: str, usual: float | None) -> float:
+        """0: no cap."""
+        if usual is None or not (usual or self.says(key)):
+            return 0.0
+        return self.real(key, 0.0, 1e6, usual)
 
 
 def _check(shape: Shape, tensors: dict[str, Tensor]) -> None:

@@ -15,7 +15,7 @@ from steelyard.engines.base import Job
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical import native, rope, shape
 from steelyard.engines.canonical.engine import CanonicalEngine
-from steelyard.protocol.errors import Refused
+from steelyard.protocol.errors import Malformed, Refused
 
 SHARP = 0x3F800000
 PROMPT = tuple(int(unit) for unit in np.random.default_rng(3).integers(0, 100, 50))
@@ -80,6 +80,32 @@ def test_layers_with_a_window_are_all_but_the_last_of_each_few(tmp_path: Path) -
     assert (found.turns[0].factor, found.turns[1].factor) == (8.0, 1.0)
 
 
+def test_ari_43_a_file_may_have_other_windows_or_none(tmp_path: Path) -> None:
+    cut, none = (
+        shape.read(gguf_head.read(tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.VARIANTS[name])))
+        for name in ("gemma3, fewer windows, their base, a cap", "gemma3, no windows")
+    )
+    assert [cut.local(layer) for layer in range(7)] == [True, True, False, True, True, False, True]
+    assert (cut.turns[1].base, cut.turns[1].factor, cut.logit_cap) == (500.0, 1.0, 5.0)
+    assert [(none.local(layer), none.turn(layer)) for layer in range(2)] == [(False, 0)] * 2
+    assert (len(none.turns), none.logit_cap) == (1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "factor"),
+    [
+        ({}, 1.0),
+        ({"rope.scaling.factor": 4.0}, 4.0),
+        ({"rope.scale_linear": 4.0}, 4.0),
+        ({"rope.scale_linear": 4.0, "rope.scaling.factor": 2.0}, 2.0),
+        ({"rope.scale_linear": 4.0, "rope.scaling.factor": 2.0, "rope.scaling.type": "none"}, 1.0),
+    ],
+)
+def test_ari_44_a_linear_factor_needs_no_type(fields: dict[str, object], factor: float, tmp_path: Path) -> None:
+    path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.Tiny(fields=fields))
+    assert [turn.factor for turn in shape.read(gguf_head.read(path)).turns] == [factor]
+
+
 def test_a_window_hides_values_that_are_no_numbers(tmp_path: Path) -> None:
     """ARI-43: an infinite value that has left the window changes nothing, where it would not if 0·∞ were added."""
     tiny = tiny_llama.FAMILIES["gemma2"].but(layers=1, kind="f32", outer="f32")
@@ -90,12 +116,12 @@ def test_a_window_hides_values_that_are_no_numbers(tmp_path: Path) -> None:
     raw[row : row + 4] = np.float32(3e38).tobytes()  # id 7: its norm overflows
     path.write_bytes(raw)
     engine = CanonicalEngine(path, "tiny", cache=tmp_path)
-    ids = [7] + [3] * (tiny_llama.WINDOW + 4)
+    ids = [7] + [3] * (tiny.window + 4)
     states = engine.replay(Job((7,), 1, 40, 0, SHARP, 0, 0), ids[1:]).states
     engine.close()
     rows = np.frombuffer(states, "<f4").reshape(-1, tiny.width)
     assert np.isnan(rows[0]).all()
-    assert np.isfinite(rows[tiny_llama.WINDOW + 1]).all()
+    assert np.isfinite(rows[tiny.window + 1]).all()
 
 
 @pytest.mark.parametrize(
@@ -106,14 +132,20 @@ def test_a_window_hides_values_that_are_no_numbers(tmp_path: Path) -> None:
         ("llama 3", {"divisors": (1.0,) * 15}, r"model\.tensor-shape.*rope_freqs"),
         ("qwen2", {"biases": False}, r"model\.tensor-missing: 6 of"),
         ("qwen3", {"head": 48}, r"model\.dimension: head of 48"),
+        ("gemma3", {"fields": {"rope.dimension_count_swa": 16}}, r"model\.dimension: .* 32 turned, 16 in a window"),
+        ("gemma3", {"fields": {"attention.sliding_window_pattern": [True, False]}}, r"gguf\.field.*whole number"),
+        ("gemma2", {"fields": {"final_logit_softcapping": 0.0}}, r"model\.dimension: final_logit_softcapping is 0\.0"),
+        ("llama", {"fields": {"rope.scaling.attn_factor": 2.0}}, r"model\.rope-scaling: .* times 2\.0"),
+        ("llama", {"fields": {"attention.causal": False}}, r"model\.architecture: .*later positions"),
         ("gemma", {"architecture": "gemma9"}, r"model\.architecture: 'gemma9', known: llama, qwen2"),
     ],
 )
 def test_what_a_family_does_not_compute_is_refused_by_name(
     name: str, changes: dict[str, object], rule: str, tmp_path: Path
 ) -> None:
+    """ARI-45."""
     path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.FAMILIES[name].but(**changes))
-    with pytest.raises(Refused, match=rule):
+    with pytest.raises((Refused, Malformed), match=rule):
         models.open_file(path, tmp_path)
 
 
