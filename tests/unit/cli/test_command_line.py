@@ -127,6 +127,18 @@ def test_an_honest_receipt_holds_and_what_it_does_not_prove_is_said(run: Run, re
     assert out.rstrip().endswith("The receipt holds.")
 
 
+def test_an_endpoint_without_a_deployment_is_refused_and_not_passed_over(
+    run: Run, receipt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, told = run("verify", str(receipt), "--rpc", "http://127.0.0.1:1")
+    assert (code, told) == (
+        1,
+        "refused verify.rpc: --rpc needs --deployment, the file with the contracts' addresses\n",
+    )
+    monkeypatch.setenv("STEELYARD_RPC", "http://127.0.0.1:1")  # for other commands: this one asks nobody by itself
+    assert run("verify", str(receipt))[0] == 0
+
+
 def test_a_receipt_with_another_answer_does_not_hold(run: Run, receipt: Path) -> None:
     told = json.loads(receipt.read_text())
     told["answer"][0] += 1

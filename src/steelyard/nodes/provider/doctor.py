@@ -65,7 +65,11 @@ def examine(settings: Settings, ledger: OnchainLedger, engine: Engine | None = N
         ("registration", registered, "register the model, or check --registration"),
         ("self-test", tested, "do not list: this machine does not agree with itself"),
         ("url", lambda: require_reachable(settings.host, settings.port, settings.public_url), "check --port and --url"),
-        ("bond", lambda: _bond(settings, ledger), "fund the wallet: provide deposits --bond from it; or sell level open only"),
+        (
+            "bond",
+            lambda: _bond(settings, ledger),
+            "fund the wallet: provide deposits --bond from it; or sell level open only",
+        ),
     )
     return [_try(name, check, fix) for name, check, fix in checks]
 
