@@ -2,7 +2,7 @@
 
 Durable before it is said: an order before its first unit leaves, a receipt before its signature does, a voucher before
 it is acknowledged. An order posted again gets the same answer: from the journal if it ended, else by the same run.
-A subclass may replace one step (`steps`, `answer_of`, `sign_receipt`, `package`): that is how devnet's liars are made.
+A subclass may replace `take` or `package`: that is how some of devnet's liars are made.
 """
 
 import asyncio
@@ -147,7 +147,7 @@ class Provider:
         """Room in the buyer's tab, a line in the journal, the run. The engine begins while the line is being written;
         nothing leaves before it is."""
         self.accepting.reserve(accepted, now)
-        begin = partial(self.steps, accepted.order, accepted.prompt)
+        begin = partial(self._steps, accepted.order, accepted.prompt)
         begun = asyncio.get_running_loop().run_in_executor(self._engine_threads, begin)
         try:
             line = Document("order", accepted.digest, State.ASSIGNED, msgspec.json.encode(accepted.request))
@@ -214,8 +214,8 @@ class Provider:
 
     async def _commit(self, accepted: Accepted, answer: Answer, cancel: Signed | None) -> Frame:
         order, salt = accepted.order, provider_salt(self.secret, accepted.digest)
-        committed = self.answer_of(order, accepted.prompt, answer)
-        receipt, signed = await self._aside(lambda: self.sign_receipt(accepted, committed, answer, salt))
+        committed = generate.whole_answer(order, accepted.prompt, answer.units)
+        receipt, signed = await self._aside(lambda: self._sign_receipt(accepted, committed, answer, salt))
         digest = receipt.digest(self.ledger.domain)
         price = generate.price_of(accepted.listing.offer, order, len(committed))
         body = {
@@ -239,18 +239,12 @@ class Provider:
         self.metrics.receipts.inc()
         return Frame(receipt=signed, salt=body["salt"], finish=answer.finish)
 
-    # -- the four steps that a liar would replace --------------------------------------------------------------------
-
-    def steps(self, order: Order, prompt: Sequence[int]) -> Iterator[Step]:
+    def _steps(self, order: Order, prompt: Sequence[int]) -> Iterator[Step]:
         """Starts the run that the order fixes."""
         job: Job = generate.job_of(order, prompt)
         return iter(self.engine.generate(job))
 
-    def answer_of(self, order: Order, prompt: Sequence[int], answer: Answer) -> Sequence[int]:
-        """What the response root covers: the delivered prefix and the generated units."""
-        return generate.whole_answer(order, prompt, answer.units)
-
-    def sign_receipt(
+    def _sign_receipt(
         self, accepted: Accepted, committed: Sequence[int], answer: Answer, salt: bytes
     ) -> tuple[Receipt, Signed]:
         """The receipt; signatures are deterministic, so a second signing says the same."""
