@@ -473,7 +473,7 @@ class Broken(Alphabet):
         raise ZeroDivisionError("kv cache")
 
 
-@pytest.mark.parametrize(("engine", "rule"), [(Silent, r"provider\.cut"), (Broken, r"engine\.failed: ZeroDivision")])
+@pytest.mark.parametrize(("engine", "rule"), [(Silent, r"provider\.cut"), (Broken, r"engine\.failed")])
 def test_a_run_that_fails_is_never_signed_for_and_its_owner_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, engine: type[Alphabet], rule: str
 ) -> None:
@@ -486,6 +486,20 @@ def test_a_run_that_fails_is_never_signed_for_and_its_owner_is_told(
         assert counter.tab().running == counter.tab().reserved == 0
         assert not counter.tab().left, "our failure is not held against the buyer"
         assert re.search(rf"order 0x[0-9a-f]{{64}}: {rule}", caplog.text)
+
+    run(story)
+
+
+def test_what_an_engine_says_as_it_breaks_stays_in_the_providers_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counter = Counter(tmp_path, Broken())
+
+    async def story() -> None:
+        with pytest.raises(Unavailable) as told:
+            await counter.buy()
+        assert told.value.detail == "the engine broke off; this provider's log says why"
+        assert "ZeroDivisionError: kv cache" in caplog.text
 
     run(story)
 

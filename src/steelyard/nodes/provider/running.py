@@ -5,6 +5,7 @@ run decides how it ends (rule P5).
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from steelyard.engines.base import Step
 from steelyard.nodes.provider.accepting import Accepted
 from steelyard.protocol.errors import SteelyardError, Unavailable
 from steelyard.wire.messages import Frame, Signed
+
+log = logging.getLogger("steelyard.provider")
 
 Item = Step | BaseException | None
 
@@ -72,7 +75,7 @@ class Running:
 
     async def units(self, steps: Iterator[Step], threads: ThreadPoolExecutor) -> AsyncIterator[list[Step]]:
         """Steps as they come, those that are ready together. Raises what the engine raised: the error tree as it is,
-        anything else as Unavailable("engine.failed")."""
+        anything else as Unavailable("engine.failed"), whose text stays in our log: it may name our files."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Item] = asyncio.Queue()
         self._cancel = getattr(steps, "cancel", self._cancel)
@@ -126,6 +129,5 @@ async def _ready(queue: "asyncio.Queue[Item]") -> tuple[list[Step], bool]:
 def _told(error: BaseException) -> BaseException:
     if isinstance(error, SteelyardError):
         return error
-    failure = Unavailable("engine.failed", f"{type(error).__name__}: {error!s:.200}")
-    failure.__cause__ = error
-    return failure
+    log.error("the engine failed", exc_info=error)
+    return Unavailable("engine.failed", "the engine broke off; this provider's log says why")
