@@ -24,7 +24,7 @@ from steelyard.nodes.provider.accepting import Accepted, Accepting, Channels
 from steelyard.nodes.provider.accounts import Accounts, moved
 from steelyard.nodes.provider.metrics import Metrics
 from steelyard.nodes.provider.offers import Listing, known_offers
-from steelyard.nodes.provider.running import Running
+from steelyard.nodes.provider.running import STOP_SECONDS, Running, in_thread
 from steelyard.protocol.eip712 import Record, read_hex
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.keys import Key, require_signer
@@ -87,7 +87,6 @@ class Provider:
         self.metrics = Metrics()
         self.parallel = parallel
         self.runs: dict[bytes, Running] = {}
-        self._engine_threads = ThreadPoolExecutor(parallel, "engine")
         self._readers = ThreadPoolExecutor(4, "reader")  # signatures, hashes, the chain: off the event loop
 
     def expire(self, now: float) -> None:
@@ -147,8 +146,7 @@ class Provider:
         """Room in the buyer's tab, a line in the journal, the run. The engine begins while the line is being written;
         nothing leaves before it is."""
         self.accepting.reserve(accepted, now)
-        begin = partial(self._steps, accepted.order, accepted.prompt)
-        begun = asyncio.get_running_loop().run_in_executor(self._engine_threads, begin)
+        begun = in_thread(partial(self._steps, accepted.order, accepted.prompt))
         try:
             line = Document("order", accepted.digest, State.ASSIGNED, msgspec.json.encode(accepted.request))
             await self.journal.commit(line)
@@ -192,7 +190,7 @@ class Provider:
     async def _run(self, running: Running, steps: Iterator[Step]) -> Answer:
         units: list[int] = []
         leaves: list[bytes] = []
-        async for ready in running.units(steps, self._engine_threads):
+        async for ready in running.units(steps):
             units += [step.id for step in ready]
             leaves += [step.leaf for step in ready]
             running.say(Frame(units=[step.id for step in ready]))
@@ -350,12 +348,19 @@ class Provider:
         return self.package(body)
 
     async def close(self) -> None:
-        """Stops what runs (without a receipt: it may be asked for again), then ends the threads."""
+        """Stops what runs (without a receipt: it may be asked for again), then the engine, then the threads. An engine
+        that does not obey within `STOP_SECONDS` is left to the end of the process, wherever it is."""
         tasks = [running.task for running in self.runs.values() if running.task is not None]
         for running in self.runs.values():
             running.stop()
+        stuck = (await asyncio.wait(tasks, timeout=STOP_SECONDS))[1] if tasks else set()
+        for task in stuck:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._engine_threads.shutdown(wait=False, cancel_futures=True)
+        if stuck:
+            log.error("the engine did not end %d runs within %g s: left as it is", len(stuck), STOP_SECONDS)
+        else:
+            self.engine.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
 
 
