@@ -80,4 +80,6 @@ def _say(market: markets.Market, console: Console) -> None:
     console.print(f"export STEELYARD_RPC={market.anvil.url}", soft_wrap=True)
     console.print(f"export STEELYARD_DEPLOYMENT={market.directory / markets.DEPLOYMENT}\n", soft_wrap=True)
     console.print(f"Files in {market.directory}. Ctrl-C stops everything.", soft_wrap=True)
-    console.print("[dim]The contracts were not audited by a third party; the money here is made of nothing.[/]")
+    console.print(
+        "[dim]The contracts were not audited by a third party; the money here is made of nothing.[/]", soft_wrap=True
+    )
