@@ -339,7 +339,7 @@ class Chainless(Seller):
 
 @pytest.mark.parametrize(
     ("second", "told"),
-    [(Chainless, (503, "chain_unreachable")), (Refusing, (502, "provider_failed"))],
+    [(Chainless, (503, "chain.unreachable")), (Refusing, (502, "provider_failed"))],
     ids=["all-say-it", "one-says-it"],
 )
 def test_a_chain_that_no_provider_reaches_has_a_name_of_its_own(

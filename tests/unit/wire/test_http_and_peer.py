@@ -213,7 +213,7 @@ def test_a_foreign_host_is_refused_before_anything_is_read() -> None:
         (Refused("budget.exceeded", ""), 402, "budget_exceeded"),
         (Refused("voucher.chain", ""), 402, "voucher.chain"),
         (Malformed("record.fields", ""), 400, "record.fields"),
-        (Unavailable("chain.unreachable", ""), 503, "chain.unreachable"),
+        (Unavailable("journal.disk", ""), 503, "journal.disk"),
         (Refused("request.model", "model: no x"), 404, "model_not_found"),
     ],
 )
