@@ -80,8 +80,7 @@ class Person:
     def make(self, wallet: str) -> str:
         """A wallet with gas and a thousand tokens; its address."""
         address: str = json.loads(self.type("wallet", "new", wallet, "--json"))["address"]
-        self.anvil.fund(address)
-        self.ledger.token.mint(checksum(address), 1_000 * MICRO)
+        assert json.loads(self.type("wallet", "fund", wallet, "--json"))["tokens"] == "1000"
         return address
 
     def claimed(self, channel: str, amount: int) -> None:
@@ -163,6 +162,10 @@ def test_a_market_can_be_made_by_typing_commands(person: Person) -> None:
     assert [row["state"] for row in json.loads(person.type("orders", "g", "--json"))] == ["settled"]
 
     person.type("wallet", "allocate", channel, addresses["provider"], "2.5")
+    too_much = person.type("wallet", "allocate", channel, addresses["provider"], "43.6", code=1)
+    assert too_much == (
+        "refused escrow.allocation: wanted 43600000, free 43500000 micro-tokens: 6500000 of 50000000 allocated\n"
+    )
     person.type("wallet", "top-up", channel, "10")
     assert "providers may still claim" in person.type("wallet", "close", channel)
     person.claimed(channel, price)

@@ -106,6 +106,7 @@ def found(findings: list[Finding]) -> dict[str, Finding]:
 
 def test_a_healthy_provider_is_found_healthy(place: Place, tmp_path: Path) -> None:
     told, ledger = settings(place, tmp_path), place.ledger(PROVIDER)
+    assert found(examine(told, ledger, Alphabet()))["bond"].ok, "a start would deposit it"
     top_up_bond(told, ledger)
     top_up_bond(told, ledger)
     assert ledger.bonds.held(PROVIDER.address) == told.bond, "topped up once"

@@ -86,7 +86,9 @@ def imports(path: Path) -> set[str]:
 
 def test_what_the_package_imports_is_what_it_depends_on() -> None:
     groups = project()
-    needed = {name for extra, names in groups.items() if extra not in ("dev", "peers") for name in names} - COMMANDS_ONLY
+    needed = {
+        name for extra, names in groups.items() if extra not in ("dev", "peers") for name in names
+    } - COMMANDS_ONLY
     used = {name for path in PACKAGE.rglob("*.py") for name in imports(path)}
     assert used == {IMPORTED_AS.get(name, name) for name in needed}
 

@@ -48,8 +48,9 @@ class Rpc:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise Refused("chain.url", f"{url!r:.100} is no http(s) address")
-        self.url = url
         self._parts = parts
+        # path, query and user may hold a key, and whoever asks our nodes reads their errors
+        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._local = threading.local()
         self._open: list[http.client.HTTPConnection] = []
         self._ids = itertools.count(1)
@@ -64,7 +65,7 @@ class Rpc:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self._drop()
                 if attempt == 2:
-                    raise Unavailable("chain.unreachable", f"{self.url}: {type(error).__name__} {error}") from error
+                    raise Unavailable("chain.unreachable", f"{self._shown}: {type(error).__name__} {error}") from error
         if "error" in answer:
             error_ = answer["error"]
             raise RpcError(error_.get("code", 0), str(error_.get("message")), error_.get("data"))

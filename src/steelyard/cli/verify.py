@@ -1,6 +1,7 @@
 """`steelyard verify`: a receipt, checked by whoever holds it."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from steelyard.cli import screen
+from steelyard.cli.place import HERE, Place
 from steelyard.protocol.errors import Malformed
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ def verify(
     deployment: Annotated[
         Path | None, Parameter(help="Look at the chain too: the channel's session key, the model's registration.")
     ] = None,
-    rpc: Annotated[str, Parameter(env_var="STEELYARD_RPC", help="The chain's endpoint, with --deployment.")] = (
-        "http://127.0.0.1:8545"
-    ),
+    rpc: Annotated[
+        str | None, Parameter(help="The chain's endpoint; $STEELYARD_RPC if not said. Needs --deployment.")
+    ] = None,
     engine: Annotated[
         str | None,
         Parameter(help="Run the model again, such as canonical:smollm2-135m-instruct-q4_1; needs --deployment."),
@@ -42,10 +44,16 @@ def verify(
     from steelyard.sdk.receipts import read
     from steelyard.verification.receipts import NOT_PROVED, check_document, holds
 
+    if rpc is not None and deployment is None:  # without it nobody would be asked, and it would look as if
+        raise Malformed("verify.rpc", "--rpc needs --deployment, the file with the contracts' addresses")
     document = read(_document(receipt))
     if engine is not None and deployment is None:
         raise Malformed("verify.engine", "--engine needs --deployment: the chain says which model and key were meant")
-    findings = check_document(document) if deployment is None else _with_chain(document, rpc, deployment, engine)
+    findings = (
+        check_document(document)
+        if deployment is None
+        else _with_chain(document, rpc or os.environ.get("STEELYARD_RPC", HERE.rpc), deployment, engine)
+    )
     good = holds(findings)
     ran = any(one.check == "evidence" and one.status == "ok" for one in findings)
     not_proved = [sentence for sentence in NOT_PROVED if not (ran and sentence.startswith("That the named model"))]
@@ -84,7 +92,6 @@ def _document(path: str) -> bytes:
 
 
 def _with_chain(document: "Document", rpc: str, deployment: Path, engine: str | None) -> "list[Finding]":
-    from steelyard.cli.place import Place
     from steelyard.protocol.errors import Refused
     from steelyard.verification.receipts import check_document
 

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from steelyard.cli import place, screen
 from steelyard.cli.place import HERE, Password, Place
 from steelyard.protocol.errors import Malformed, Refused
-from steelyard.protocol.units import MicroToken, Timestamp
+from steelyard.protocol.units import Address, MicroToken, Timestamp
 
 if TYPE_CHECKING:
     from steelyard.market.channels import Owner
@@ -80,16 +80,14 @@ def show(name: str | None = None, /, *, where: Place = HERE, as_json: screen.Jso
         A wallet or an address.
     """
     from steelyard.chain.keystore import Keystore
-    from steelyard.protocol.keys import checksum
 
-    store = Keystore()
     if name is None:
-        rows = [{"wallet": entry.name, "address": entry.address} for entry in store.entries()]
+        rows = [{"wallet": entry.name, "address": entry.address} for entry in Keystore().entries()]
         screen.show(rows, as_json, "no wallet yet: steelyard wallet new owner")
         return
     from steelyard.market.channels import Owner
 
-    address = checksum(name) if name.startswith("0x") else store.entry(name).address
+    address = _address(name)
     owner = Owner(where.ledger())
     held = owner.balance(address)
     channels = [
@@ -111,6 +109,39 @@ def show(name: str | None = None, /, *, where: Place = HERE, as_json: screen.Jso
         return
     screen.show_fields(told, as_json=False)
     screen.show_table(channels, "no channels")
+
+
+@app.command
+def fund(
+    name: str,
+    /,
+    *,
+    amount: Annotated[str, Parameter(help="Tokens.")] = "1000",
+    where: Place = HERE,
+    as_json: screen.Json = False,
+) -> None:
+    """On a devnet only: give a wallet gas and test tokens, made from nothing. Needs no password.
+
+    Parameters
+    ----------
+    name
+        A wallet or an address.
+    """
+    from steelyard.chain.deploy import Deployment
+    from steelyard.devnet import faucet
+    from steelyard.market.channels import Owner
+
+    address, more = _address(name), place.micro(amount)
+    faucet.fund(where.rpc, Deployment.load(where.deployment), address, more)
+    held = Owner(where.ledger()).balance(address).wallet
+    screen.show_fields({"address": address, "funded": screen.tokens(more), "tokens": screen.tokens(held)}, as_json)
+
+
+def _address(name: str) -> Address:
+    from steelyard.chain.keystore import Keystore
+    from steelyard.protocol.keys import checksum
+
+    return checksum(name) if name.startswith("0x") else Keystore().entry(name).address
 
 
 def _date(at: int) -> str:
@@ -137,12 +168,11 @@ def deposit(
     amount
         Tokens; the channel's cap too.
     """
-    from steelyard.chain.keystore import Keystore
     from steelyard.protocol.keys import checksum
 
     if days < 1:
         raise Refused("channel.expiry", f"{days} days, at least 1")
-    session_key = checksum(session) if session.startswith("0x") else Keystore().entry(session).address
+    session_key = _address(session)
     allocations: dict[str, MicroToken] = {}
     for pair in to:
         provider, equals, tokens = pair.partition("=")

@@ -131,6 +131,11 @@ class Anvil:
         self.rpc("evm_increaseTime", seconds)
         self.rpc("evm_mine")
 
-    def fund(self, address: str, ether: int = 1_000) -> None:
+    def fund(self, address: str) -> None:
         """Gives an account money for gas."""
-        self.rpc("anvil_setBalance", address, hex(ether * 10**18))
+        give_gas(self.rpc, address)
+
+
+def give_gas(rpc: Rpc, address: str, ether: int = 1_000) -> None:
+    """Sets an account's balance on an anvil; it need not be one that we started."""
+    rpc("anvil_setBalance", address, hex(ether * 10**18))

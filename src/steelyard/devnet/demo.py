@@ -21,11 +21,13 @@ from steelyard.verification.receipts import Finding, Status
 WARES = {"smollm2": markets.SMOLLM2, "alphabet": markets.ALPHABET}
 MARKS = {Status.OK: "[green]✓[/]", Status.FAILED: "[red]✗[/]", Status.NOT_CHECKED: "[dim]–[/]"}
 
+WIDTH = 140  # columns where there is no terminal
+
 
 def run(model: str = "smollm2", json_file: Path | None = None, console: Console | None = None) -> bool:
     """Tells the story, writes the figures; says whether it went as it should: every catchable liar caught, money
     conserved. Raises what the market raises."""
-    console = console or Console(highlight=False)
+    console = console or terminal()
     began = time.monotonic()
     console.rule("[bold]Steelyard: a market in which nobody has to be trusted")
     with console.status("starting a market") as status:
@@ -43,6 +45,22 @@ def run(model: str = "smollm2", json_file: Path | None = None, console: Console 
     if json_file is not None:
         json_file.write_text(json.dumps(figures.to_json(), indent=1) + "\n")
     return good
+
+
+def terminal() -> Console:
+    """Standard output: as wide as the terminal, or as wide as the ledger where there is none."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)
+    return console
+
+
+def line(console: Console, text: str) -> None:
+    """One line: cut to fit a terminal, whole where there is none (a log, a pipe)."""
+    if console.is_terminal:
+        console.print(text, no_wrap=True, overflow="ellipsis")
+    else:
+        console.print(text, soft_wrap=True)
 
 
 def _tell(story: Story, console: Console) -> None:
@@ -68,8 +86,7 @@ def _receipt(bought: Bought, console: Console) -> None:
     good = sum(finding.status is Status.OK for finding in findings)
     console.print(f"\n   Its receipt, checked offline: {good} of {len(findings)} hold; the rest need chain or model")
     for finding in findings:
-        line = f"   {MARKS[finding.status]} {finding.check:<17} [dim]{short(finding.sentence)}[/]"
-        console.print(line, no_wrap=True, overflow="ellipsis")
+        line(console, f"   {MARKS[finding.status]} {finding.check:<17} [dim]{short(finding.sentence)}[/]")
 
 
 def _verdict(story: Story, bought: Bought, console: Console) -> None:
@@ -101,8 +118,7 @@ def _fate(fate: Fate, console: Console) -> None:
     mark = "[red]caught[/]" if fate.caught else "[yellow]not caught[/]"
     console.print(f"   {mark}  [bold]{fate.name}[/]: {fate.story} [dim](level {fate.level})[/]")
     cost = f"[red]its bond lost {tokens(fate.slashed)}[/]; " if fate.slashed else ""
-    line = f"      {cost}{fate.check}: [dim]{short(fate.detail)}[/]"
-    console.print(line, no_wrap=True, overflow="ellipsis")
+    line(console, f"      {cost}{fate.check}: [dim]{short(fate.detail)}[/]")
 
 
 def _money(story: Story, console: Console) -> None:

@@ -76,5 +76,10 @@ def _say(market: markets.Market, console: Console) -> None:
     for seller in market.sellers:
         what = f"[yellow]{LIARS[seller.liar].story}[/]" if seller.liar else "honest"
         console.print(f"  {seller.name:<12} {seller.address}  {what}", soft_wrap=True)
-    console.print(f"\nchain {market.anvil.url}, files in {market.directory}. Ctrl-C stops everything.", soft_wrap=True)
-    console.print("[dim]The contracts were not audited by a third party; the money here is made of nothing.[/]")
+    console.print("\nTo sell, buy or audit here yourself, with money from `steelyard wallet fund`:\n")
+    console.print(f"export STEELYARD_RPC={market.anvil.url}", soft_wrap=True)
+    console.print(f"export STEELYARD_DEPLOYMENT={market.directory / markets.DEPLOYMENT}\n", soft_wrap=True)
+    console.print(f"Files in {market.directory}. Ctrl-C stops everything.", soft_wrap=True)
+    console.print(
+        "[dim]The contracts were not audited by a third party; the money here is made of nothing.[/]", soft_wrap=True
+    )

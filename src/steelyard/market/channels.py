@@ -67,26 +67,35 @@ class Owner:
         self.escrow.top_up(channel, amount)
 
     def allocate(self, channel: bytes, provider: Address, amount: MicroToken) -> None:
-        """Gives a provider `amount` more of what is not allocated yet."""
+        """Gives a provider `amount` more of what is not allocated yet. Raises Refused("escrow.allocation")."""
+        found = self._channel(channel)
+        most = min(found.deposit, found.cap)
+        free = most - found.allocated
+        if not 0 < amount <= free:
+            numbers = f"wanted {amount}, free {free} micro-tokens: {found.allocated} of {most} allocated"
+            raise Refused("escrow.allocation", numbers)
         self.escrow.allocate(channel, provider, amount)
 
     def close(self, channel: bytes) -> Timestamp | None:
         """First call: requests closing. Once the window is over: takes back all that no claim waits for.
 
         Returns when the window ends, or None where the money is back (as credit)."""
-        found = self.ledger.channel(channel)
-        if found is None:
-            raise Refused("channel.unknown", f"0x{channel.hex()} is not on this chain")
+        found = self._channel(channel)
         if found.closed:
             return None
         if not found.closes_at:
             self.escrow.request_close(channel)
-            found = self.ledger.channel(channel)
-            assert found is not None
+            found = self._channel(channel)
         if self.ledger.now() < found.closes_at:
             return found.closes_at
         self.escrow.refund(channel)
         return None
+
+    def _channel(self, key: bytes) -> Channel:
+        found = self.ledger.channel(key)
+        if found is None:
+            raise Refused("channel.unknown", f"0x{key.hex()} is not on this chain")
+        return found
 
     def channels_of(self, account: Address) -> list[Channel]:
         """Every channel that the account owns or whose session key it is, oldest first."""

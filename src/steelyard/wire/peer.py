@@ -99,15 +99,18 @@ class Peers:
     async def order(self, base: str, request: OrderRequest, max_bytes: int = 64 << 20) -> AsyncIterator[Frame]:
         """Posts an order and yields its frames up to the receipt or the error frame (which is yielded, not raised).
 
-        Closing the iterator hangs up. Raises what the provider refused with; Unavailable `peer.cut` if the body ends
-        first, `peer.timeout`, `peer.garbage` (not JSON, over MAX_LINE bytes a line or `max_bytes` in all)."""
+        Closing the iterator hangs up. Raises what the provider refused with; Unavailable `peer.unreachable`, `peer.cut`
+        if the body ends or breaks off first, `peer.timeout`, `peer.garbage` (not JSON, over MAX_LINE bytes a line or
+        `max_bytes` in all)."""
         url = address(base, "orders")
         wait = self.patience.first_frame
+        units: int | None = None  # so many came; None: nobody answered yet
         loop = asyncio.get_running_loop()
         until = loop.time() + wait  # one clock for the headers and the first frame
         try:
             async with asyncio.timeout_at(until):
                 response = await self._request("POST", url, request)
+            units = 0
             async with response:
                 if response.status != 200:
                     async with asyncio.timeout_at(until):
@@ -119,6 +122,7 @@ class Peers:
                     if line is None:
                         break
                     frame = _decode(url, line, Frame)
+                    units += len(frame.units)
                     yield frame
                     if frame.receipt is not None or frame.error is not None:
                         return
@@ -127,8 +131,11 @@ class Peers:
         except TimeoutError as error:
             raise Unavailable("peer.timeout", f"{url}: no frame for {wait:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable("peer.unreachable", f"{url}: {type(error).__name__} {error}"[:300]) from error
-        raise Unavailable("peer.cut", f"{url}: the body ended without a receipt")
+            why = f"{type(error).__name__} {error}"
+            if units is None:
+                raise Unavailable("peer.unreachable", f"{url}: {why}"[:300]) from error
+            raise Unavailable("peer.cut", f"{url}: after {units} units: {why}"[:300]) from error
+        raise Unavailable("peer.cut", f"{url}: the body ended without a receipt after {units} units")
 
 
 def address(base: str, path: str) -> str:

@@ -54,6 +54,7 @@ RULES: Final[dict[str, Answer]] = {
     "ticket.unknown": Answer(404, REQUEST),
     "receipt.unknown": Answer(404, REQUEST),
     # who should have served
+    "chain.unreachable": Answer(503, PROVIDER),
     "provider.none": Answer(503, PROVIDER, "no_provider"),
     "provider.failed": Answer(502, PROVIDER, "provider_failed"),
     "provider.timeout": Answer(504, PROVIDER, "provider_timeout"),

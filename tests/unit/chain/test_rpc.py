@@ -82,6 +82,12 @@ def test_an_endpoint_that_talks_garbage_or_is_not_there_is_unavailable(endpoint:
         Rpc("http://127.0.0.1:1")("eth_chainId")
 
 
+def test_the_key_in_an_endpoints_address_is_not_told() -> None:
+    with pytest.raises(Unavailable) as told:
+        Rpc("http://me:secret@127.0.0.1:1/v3/0123456789abcdef?key=fedcba")("eth_chainId")
+    assert told.value.detail.startswith("http://127.0.0.1:1: ConnectionRefusedError ")
+
+
 def test_a_url_that_is_none_is_refused() -> None:
     with pytest.raises(Refused, match=r"chain\.url"):
         Rpc("ftp://example")

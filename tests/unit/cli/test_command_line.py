@@ -11,6 +11,7 @@ import pytest
 
 from claims import SESSION, Stall
 from odd_gguf import honest
+from steelyard.chain.deploy import Deployment
 from steelyard.chain.keystore import Keystore
 from steelyard.cli import main as cli
 from steelyard.cli import place, screen
@@ -19,7 +20,7 @@ from steelyard.engines import inspection
 from steelyard.engines.alphabet import Alphabet
 from steelyard.market.journal import Document, Journal
 from steelyard.protocol.errors import Malformed, Refused, Unavailable
-from steelyard.protocol.keys import Key
+from steelyard.protocol.keys import ZERO_ADDRESS, Key
 from steelyard.verification.claim import Claim
 from steelyard.wire.messages import Signed, sign_record
 from steelyard.wire.receipts import FORMAT, DomainDocument, ReceiptDocument, to_json
@@ -87,6 +88,33 @@ def receipt(tmp_path: Path) -> Path:
     return file
 
 
+class Endpoint:
+    """An RPC endpoint that answers what a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: str) -> None:
+        self.asked: list[str] = []
+
+        def ask(rpc: object, method: str, *params: object) -> str:
+            self.asked.append(method)
+            return answers[method]
+
+        monkeypatch.setattr("steelyard.chain.rpc.Rpc.__call__", ask)
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "node"), [(1, "anvil/v1.7.1"), (31337, "Geth/v1.16.0")], ids=["another-chain", "another-node"]
+)
+def test_only_a_devnet_gives_money_from_nowhere(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chain_id: int, node: str
+) -> None:
+    Deployment(chain_id, 0, *[ZERO_ADDRESS] * 6).save(tmp_path / "deployment.json")
+    endpoint = Endpoint(monkeypatch, eth_chainId=hex(chain_id), web3_clientVersion=node)
+    code, _, told = run("wallet", "fund", ZERO_ADDRESS, "--deployment", "deployment.json", "--rpc", "http://chain")
+    assert code == 1
+    assert told.startswith(f"refused devnet.chain: http://chain serves chain {chain_id} by {node}, not 31337 by anvil")
+    assert endpoint.asked == ["eth_chainId", "web3_clientVersion"]  # nothing was signed, nothing sent
+
+
 # -- verify ------------------------------------------------------------------------------------------------------
 
 
@@ -97,6 +125,18 @@ def test_an_honest_receipt_holds_and_what_it_does_not_prove_is_said(run: Run, re
     assert "– evidence" in out
     assert "What a receipt does not prove:" in out
     assert out.rstrip().endswith("The receipt holds.")
+
+
+def test_an_endpoint_without_a_deployment_is_refused_and_not_passed_over(
+    run: Run, receipt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, told = run("verify", str(receipt), "--rpc", "http://127.0.0.1:1")
+    assert (code, told) == (
+        1,
+        "refused verify.rpc: --rpc needs --deployment, the file with the contracts' addresses\n",
+    )
+    monkeypatch.setenv("STEELYARD_RPC", "http://127.0.0.1:1")  # for other commands: this one asks nobody by itself
+    assert run("verify", str(receipt))[0] == 0
 
 
 def test_a_receipt_with_another_answer_does_not_hold(run: Run, receipt: Path) -> None:

@@ -15,7 +15,7 @@ from test_gateway_answers import CHAT, expected, play, post, prompt_of, stream
 from bazaar import Bazaar, Seller, honest
 from steelyard.engines.alphabet import Alphabet, AlphabetText
 from steelyard.nodes.gateway.records import FaultBody
-from steelyard.protocol.errors import Refused
+from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.records import Order
 from steelyard.wire.messages import Frame, Signed
@@ -330,6 +330,28 @@ def test_a_refusal_that_is_about_the_request_is_told_as_it_is(tmp_path: Path) ->
         assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
 
     play(tmp_path, story, other(Short))
+
+
+class Chainless(Seller):
+    def refuse(self, order: Order) -> None:
+        raise Unavailable("chain.unreachable", "https://node: TimeoutError")
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [(Chainless, (503, "chain.unreachable")), (Refusing, (502, "provider_failed"))],
+    ids=["all-say-it", "one-says-it"],
+)
+def test_a_chain_that_no_provider_reaches_has_a_name_of_its_own(
+    tmp_path: Path, second: type[Seller], told: tuple[int, str]
+) -> None:
+    async def story(bazaar: Bazaar) -> None:
+        bazaar.ledger.broken = True
+        status, answer, _ = await post(bazaar, CHAT)
+        assert (status, answer["error"]["code"]) == told
+        assert answer["error"]["message"].count("chain.unreachable: https://node: TimeoutError") >= 1
+
+    play(tmp_path, story, other(Chainless), second(honest(8).key, Alphabet()))
 
 
 def test_offers_that_are_not_what_they_say_are_not_listed(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -473,7 +476,7 @@ class Broken(Alphabet):
         raise ZeroDivisionError("kv cache")
 
 
-@pytest.mark.parametrize(("engine", "rule"), [(Silent, r"provider\.cut"), (Broken, r"engine\.failed: ZeroDivision")])
+@pytest.mark.parametrize(("engine", "rule"), [(Silent, r"provider\.cut"), (Broken, r"engine\.failed")])
 def test_a_run_that_fails_is_never_signed_for_and_its_owner_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, engine: type[Alphabet], rule: str
 ) -> None:
@@ -486,6 +489,20 @@ def test_a_run_that_fails_is_never_signed_for_and_its_owner_is_told(
         assert counter.tab().running == counter.tab().reserved == 0
         assert not counter.tab().left, "our failure is not held against the buyer"
         assert re.search(rf"order 0x[0-9a-f]{{64}}: {rule}", caplog.text)
+
+    run(story)
+
+
+def test_what_an_engine_says_as_it_breaks_stays_in_the_providers_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counter = Counter(tmp_path, Broken())
+
+    async def story() -> None:
+        with pytest.raises(Unavailable) as told:
+            await counter.buy()
+        assert told.value.detail == "the engine broke off; this provider's log says why"
+        assert "ZeroDivisionError: kv cache" in caplog.text
 
     run(story)
 
@@ -506,6 +523,58 @@ def test_a_provider_that_closes_signs_for_no_half_answer(tmp_path: Path) -> None
         assert all(frame.receipt is None for frame in frames)
 
     run(story)
+
+
+class Stuck(Alphabet):
+    """An engine that blocks after three units, until the test lets it go; it says when it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.freed, self.closed = threading.Event(), False
+
+    def generate(self, job: Job) -> Iterator[Step]:
+        steps = super().generate(job)
+        yield from (next(steps) for _ in range(3))
+        assert self.freed.wait(60)
+        yield from steps
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_provider_ends_although_its_engine_never_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("node", "running"):
+        monkeypatch.setattr(f"steelyard.nodes.provider.{module}.STOP_SECONDS", 0.05)
+    engine = Stuck()
+    counter = Counter(tmp_path, engine)
+
+    async def story() -> None:
+        task, frames = await started(counter, counter.request(), 3)
+        try:
+            async with asyncio.timeout(20):  # a hang, not a pace
+                await counter.provider.close()
+            with pytest.raises(Unavailable, match=r"provider\.failed"):
+                await task
+            assert all(frame.receipt is None for frame in frames)
+            assert not engine.closed, "it may be in the middle of something"
+        finally:
+            engine.freed.set()
+
+    run(story)
+
+
+def test_a_process_ends_although_a_thread_of_its_engine_never_does() -> None:
+    code = """
+import asyncio, threading
+from steelyard.nodes.provider.running import in_thread
+
+async def main():
+    in_thread(threading.Event().wait)
+
+asyncio.run(main())
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 @pytest.mark.usefixtures("endless")

@@ -93,6 +93,26 @@ def test_what_a_peer_does_wrong_is_unavailable_by_name(endpoint: Endpoint, rule:
     assert caught.value.rule == rule
 
 
+def test_a_provider_that_is_killed_in_mid_answer_has_cut_it() -> None:
+    """What a socket says when its process is gone: the chunked body ends before its last chunk."""
+
+    async def killed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        frames = b'{"units":[1,2]}\n{"units":[3]}\n'
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(frames), frames))
+        await writer.drain()
+        writer.transport.abort()
+
+    async def story() -> None:
+        async with await asyncio.start_server(killed, "127.0.0.1", 0) as server, peer.Peers(QUICK) as peers:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async for _ in peers.order(url, ORDER):
+                pass
+
+    with pytest.raises(Unavailable, match=r"peer\.cut: http://\S+: after 3 units: Client\w+Error ."):
+        asyncio.run(story())
+
+
 def test_a_refusal_travels_by_its_name_and_numbers() -> None:
     async def endpoint(request: Request) -> Response:
         await http.read_message(request, OrderRequest)
@@ -120,9 +140,14 @@ def test_nobody_at_home_is_unreachable() -> None:
         async with peer.Peers(QUICK) as peers:
             await peers.get("http://127.0.0.1:9", "offers", Done)
 
-    with pytest.raises(Unavailable) as caught:
-        asyncio.run(story())
-    assert caught.value.rule == "peer.unreachable"
+    async def order() -> None:
+        async with peer.Peers(QUICK) as peers:
+            await anext(peers.order("http://127.0.0.1:9", ORDER))
+
+    for play in (story, order):
+        with pytest.raises(Unavailable) as caught:
+            asyncio.run(play())
+        assert caught.value.rule == "peer.unreachable"
 
 
 def test_null_is_an_answer_where_it_is_asked_for() -> None:
@@ -188,7 +213,7 @@ def test_a_foreign_host_is_refused_before_anything_is_read() -> None:
         (Refused("budget.exceeded", ""), 402, "budget_exceeded"),
         (Refused("voucher.chain", ""), 402, "voucher.chain"),
         (Malformed("record.fields", ""), 400, "record.fields"),
-        (Unavailable("chain.unreachable", ""), 503, "chain.unreachable"),
+        (Unavailable("journal.disk", ""), 503, "journal.disk"),
         (Refused("request.model", "model: no x"), 404, "model_not_found"),
     ],
 )

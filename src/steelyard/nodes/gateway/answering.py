@@ -41,6 +41,9 @@ CLIENTS_OWN: Final = frozenset(
 STALE: Final = frozenset({"order.jury-epoch", "order.deadline", "order.offer", "channel.unknown", "channel.expired"})
 """Refusals that say that we look at an old chain or an old offer: look again, then try once more."""
 LEAST: Final = -9999.0
+FAILED: Final = "provider.failed"
+ALIKE: Final = {"peer.timeout": "provider.timeout", "chain.unreachable": "chain.unreachable"}
+"""What the client is told instead where every provider failed in the same way."""
 MOST_TRIES: Final = 6  # providers per look at the market: a client waits for each
 
 Tell = Callable[[Piece], None]
@@ -230,7 +233,8 @@ class Answering:
         if all(error.rule.startswith(("channel.", "budget.", "request.")) for error in errors):
             return errors[0]
         told = "; ".join(f"{listed.provider} {error}"[:200] for listed, error in failures[:4])
-        rule = "provider.timeout" if all(error.rule == "peer.timeout" for error in errors) else "provider.failed"
+        rules = {error.rule for error in errors}
+        rule = ALIKE.get(rules.pop(), FAILED) if len(rules) == 1 else FAILED
         return Unavailable(rule, f"{len(failures)} tried: {told}")
 
 

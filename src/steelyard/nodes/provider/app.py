@@ -111,7 +111,6 @@ async def _lifespan(
         await asyncio.gather(renewing, return_exceptions=True)
     await claimer.stop()
     await provider.close()
-    provider.engine.close()
 
 
 async def _renew(provider: Provider, lists: Callable[[], Sequence[Listing]]) -> None:

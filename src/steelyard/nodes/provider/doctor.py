@@ -65,7 +65,11 @@ def examine(settings: Settings, ledger: OnchainLedger, engine: Engine | None = N
         ("registration", registered, "register the model, or check --registration"),
         ("self-test", tested, "do not list: this machine does not agree with itself"),
         ("url", lambda: require_reachable(settings.host, settings.port, settings.public_url), "check --port and --url"),
-        ("bond", lambda: _bond(settings, ledger), "deposit more bond, or sell level open only"),
+        (
+            "bond",
+            lambda: _bond(settings, ledger),
+            "fund the wallet: provide deposits --bond from it; or sell level open only",
+        ),
     )
     return [_try(name, check, fix) for name, check, fix in checks]
 
@@ -103,7 +107,7 @@ def _disk(settings: Settings) -> str:
 
 
 def _bond(settings: Settings, ledger: OnchainLedger) -> str:
-    free, limits = ledger.free_bond(settings.key.address), settings.limits
+    free, limits = ledger.free_bond(settings.key.address) + missing_bond(settings, ledger), settings.limits
     model = ledger.model(settings.registration)
     context = model.registration.context_length if model else 0
     needed = 0
@@ -113,6 +117,12 @@ def _bond(settings: Settings, ledger: OnchainLedger) -> str:
     if free < needed:
         raise Refused("bond.short", f"free {free} < {needed} micro-tokens for {limits.max_unpaid} unclaimed answers")
     return f"{free} micro-tokens free, {needed} needed for {limits.max_unpaid} unclaimed answers of one channel"
+
+
+def missing_bond(settings: Settings, ledger: OnchainLedger) -> MicroToken:
+    """What a start will deposit: up to the wished bond, as far as the account's tokens go. Micro-tokens."""
+    address = settings.key.address
+    return MicroToken(max(0, min(settings.bond - ledger.bonds.held(address), ledger.token.balance_of(address))))
 
 
 def price_of_longest(price_in: int, price_out: int, context: int, units: int) -> MicroToken:

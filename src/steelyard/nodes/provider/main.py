@@ -14,14 +14,13 @@ from steelyard.market.journal import Journal
 from steelyard.market.onchain import OnchainLedger, connect
 from steelyard.nodes.provider.app import app
 from steelyard.nodes.provider.claiming import Claimer
-from steelyard.nodes.provider.doctor import Finding, examine
+from steelyard.nodes.provider.doctor import Finding, examine, missing_bond
 from steelyard.nodes.provider.node import Provider
 from steelyard.nodes.provider.offers import list_offers
 from steelyard.nodes.provider.settings import Settings
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
-from steelyard.protocol.units import MicroToken
 from steelyard.wire.http import require_port
 
 MENDABLE = frozenset({"bond", "clock", "url"})
@@ -80,10 +79,9 @@ def _serve(settings: Settings, kind: type[Provider], engine: Engine, ledger: Onc
 
 def top_up_bond(settings: Settings, ledger: OnchainLedger) -> None:
     """Deposits what is missing from the wished bond, as far as the account's tokens go."""
-    address = settings.key.address
-    missing = min(settings.bond - ledger.bonds.held(address), ledger.token.balance_of(address))
-    if missing > 0:
-        ledger.deposit_bond(MicroToken(missing))
+    missing = missing_bond(settings, ledger)
+    if missing:
+        ledger.deposit_bond(missing)
 
 
 def chain_clock(ledger: OnchainLedger) -> "_Clock":

@@ -2,7 +2,7 @@
 
 Durable before it is said: an order before its first unit leaves, a receipt before its signature does, a voucher before
 it is acknowledged. An order posted again gets the same answer: from the journal if it ended, else by the same run.
-A subclass may replace one step (`steps`, `answer_of`, `sign_receipt`, `package`): that is how devnet's liars are made.
+A subclass may replace `take` or `package`: that is how some of devnet's liars are made.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from steelyard.nodes.provider.accepting import Accepted, Accepting, Channels
 from steelyard.nodes.provider.accounts import Accounts, moved
 from steelyard.nodes.provider.metrics import Metrics
 from steelyard.nodes.provider.offers import Listing, known_offers
-from steelyard.nodes.provider.running import Running
+from steelyard.nodes.provider.running import STOP_SECONDS, Running, in_thread
 from steelyard.protocol.eip712 import Record, read_hex
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.keys import Key, require_signer
@@ -89,7 +89,6 @@ class Provider:
         self.metrics = Metrics()
         self.parallel = parallel
         self.runs: dict[bytes, Running] = {}
-        self._engine_threads = ThreadPoolExecutor(parallel, "engine")
         self._readers = ThreadPoolExecutor(4, "reader")  # signatures, hashes, the chain: off the event loop
 
     def expire(self, now: float) -> None:
@@ -149,8 +148,7 @@ class Provider:
         """Room in the buyer's tab, a line in the journal, the run. The engine begins while the line is being written;
         nothing leaves before it is."""
         self.accepting.reserve(accepted, now)
-        begin = partial(self.steps, accepted.order, accepted.prompt, accepted.grammar)
-        begun = asyncio.get_running_loop().run_in_executor(self._engine_threads, begin)
+        begun = in_thread(partial(self._steps, accepted.order, accepted.prompt, accepted.grammar))
         try:
             line = Document("order", accepted.digest, State.ASSIGNED, msgspec.json.encode(accepted.request))
             await self.journal.commit(line)
@@ -194,7 +192,7 @@ class Provider:
 
     async def _run(self, running: Running, steps: Iterator[Step]) -> Answer:
         made: list[Step] = []
-        async for ready in running.units(steps, self._engine_threads):
+        async for ready in running.units(steps):
             made += ready
             rows = [list(step.logprobs) for step in ready if step.logprobs]
             running.say(Frame(units=[step.id for step in ready], logprobs=rows))
@@ -217,8 +215,8 @@ class Provider:
 
     async def _commit(self, accepted: Accepted, answer: Answer, cancel: Signed | None) -> Frame:
         order, salt = accepted.order, provider_salt(self.secret, accepted.digest)
-        committed = self.answer_of(order, accepted.prompt, answer)
-        receipt, signed = await self._aside(lambda: self.sign_receipt(accepted, committed, answer, salt))
+        committed = generate.whole_answer(order, accepted.prompt, answer.units)
+        receipt, signed = await self._aside(lambda: self._sign_receipt(accepted, committed, answer, salt))
         digest = receipt.digest(self.ledger.domain)
         price = generate.price_of(accepted.listing.offer, order, len(committed))
         body = {
@@ -243,18 +241,12 @@ class Provider:
         self.metrics.receipts.inc()
         return Frame(receipt=signed, salt=body["salt"], finish=answer.finish)
 
-    # -- the four steps that a liar would replace --------------------------------------------------------------------
-
-    def steps(self, order: Order, prompt: Sequence[int], grammar: bytes) -> Iterator[Step]:
+    def _steps(self, order: Order, prompt: Sequence[int], grammar: bytes) -> Iterator[Step]:
         """Starts the run that the order fixes."""
         job: Job = generate.job_of(order, prompt, grammar)
         return iter(self.engine.generate(job))
 
-    def answer_of(self, order: Order, prompt: Sequence[int], answer: Answer) -> Sequence[int]:
-        """What the response root covers: the delivered prefix and the generated units."""
-        return generate.whole_answer(order, prompt, answer.units)
-
-    def sign_receipt(
+    def _sign_receipt(
         self, accepted: Accepted, committed: Sequence[int], answer: Answer, salt: bytes
     ) -> tuple[Receipt, Signed]:
         """The receipt; signatures are deterministic, so a second signing says the same."""
@@ -363,12 +355,19 @@ class Provider:
         return self.package(body)
 
     async def close(self) -> None:
-        """Stops what runs (without a receipt: it may be asked for again), then ends the threads."""
+        """Stops what runs (without a receipt: it may be asked for again), then the engine, then the threads. An engine
+        that does not obey within `STOP_SECONDS` is left to the end of the process, wherever it is."""
         tasks = [running.task for running in self.runs.values() if running.task is not None]
         for running in self.runs.values():
             running.stop()
+        stuck = (await asyncio.wait(tasks, timeout=STOP_SECONDS))[1] if tasks else set()
+        for task in stuck:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._engine_threads.shutdown(wait=False, cancel_futures=True)
+        if stuck:
+            log.error("the engine did not end %d runs within %g s: left as it is", len(stuck), STOP_SECONDS)
+        else:
+            self.engine.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
 
 

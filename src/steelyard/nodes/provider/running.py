@@ -5,16 +5,41 @@ run decides how it ends (rule P5).
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from typing import Final, TypeVar
 
 from steelyard.engines.base import Step
 from steelyard.nodes.provider.accepting import Accepted
 from steelyard.protocol.errors import SteelyardError, Unavailable
 from steelyard.wire.messages import Frame, Signed
 
+STOP_SECONDS: Final = 3.0
+"""How long an engine gets to end when it is told to; then nobody waits for it any more."""
+
+T = TypeVar("T")
+
+log = logging.getLogger("steelyard.provider")
+
 Item = Step | BaseException | None
+
+
+def in_thread(call: Callable[[], T]) -> "asyncio.Future[T]":
+    """A blocking call of an engine's, in a thread of its own that no end of the process waits for: an engine may block
+    forever."""
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # noqa: BLE001  told to whoever awaits
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="engine", daemon=True).start()
+    return asyncio.wrap_future(done)
 
 
 class Running:
@@ -70,9 +95,9 @@ class Running:
             if not self._ended and self.cancel is None:
                 self.stop()
 
-    async def units(self, steps: Iterator[Step], threads: ThreadPoolExecutor) -> AsyncIterator[list[Step]]:
+    async def units(self, steps: Iterator[Step]) -> AsyncIterator[list[Step]]:
         """Steps as they come, those that are ready together. Raises what the engine raised: the error tree as it is,
-        anything else as Unavailable("engine.failed")."""
+        anything else as Unavailable("engine.failed"), whose text stays in our log: it may name our files."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Item] = asyncio.Queue()
         self._cancel = getattr(steps, "cancel", self._cancel)
@@ -92,7 +117,7 @@ class Running:
                     close()
                 loop.call_soon_threadsafe(queue.put_nowait, last)
 
-        done = loop.run_in_executor(threads, pull)
+        done = in_thread(pull)
         try:
             ended = False
             while not ended:
@@ -101,7 +126,7 @@ class Running:
                     yield ready
         finally:
             self.stop()
-            await asyncio.shield(done)
+            await asyncio.wait([done], timeout=STOP_SECONDS)
 
 
 async def _ready(queue: "asyncio.Queue[Item]") -> tuple[list[Step], bool]:
@@ -126,6 +151,5 @@ async def _ready(queue: "asyncio.Queue[Item]") -> tuple[list[Step], bool]:
 def _told(error: BaseException) -> BaseException:
     if isinstance(error, SteelyardError):
         return error
-    failure = Unavailable("engine.failed", f"{type(error).__name__}: {error!s:.200}")
-    failure.__cause__ = error
-    return failure
+    log.error("the engine failed", exc_info=error)
+    return Unavailable("engine.failed", "the engine broke off; this provider's log says why")
