@@ -64,6 +64,8 @@ class Tiny:
     biases: bool = False
     divisors: tuple[float, ...] = ()
     scaling: float = 0.0
+    window: int = 20
+    """Positions that a layer with a window sees, in families that have such layers."""
     vocabulary_kind: str = ""
     """`none` for llama.cpp, which will not load a file that says nothing of its vocabulary."""
 
@@ -92,8 +94,7 @@ FAMILIES = {
     "gemma3": Tiny(architecture="gemma3", layers=7, width=96, heads=4, key_heads=2, head=32, scaling=8.0),
 }
 """One of each family of graphs."""
-WINDOW = 20
-"""Positions that a layer with a window sees, in families that have such layers."""
+WINDOW = FAMILIES["gemma2"].window
 
 
 def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
@@ -102,7 +103,7 @@ def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
         writer.add_key_length(tiny.head)
         writer.add_value_length(tiny.head)
     if tiny.architecture in ("gemma2", "gemma3"):
-        writer.add_sliding_window(WINDOW)
+        writer.add_sliding_window(tiny.window)
     if tiny.architecture == "gemma2":
         writer.add_attn_logit_softcapping(3.0)
         writer.add_final_logit_softcapping(5.0)

@@ -8,7 +8,7 @@ from typing import Final
 
 from steelyard.engines.canonical.formats import BLOCK, FORMATS
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
-from steelyard.protocol.errors import Malformed, Refused
+from steelyard.protocol.errors import Refused
 
 MAX_WIDTH: Final = 2**16
 MAX_LAYERS: Final = 512
@@ -17,6 +17,21 @@ MAX_GROUP: Final = 16
 """Most query heads that share a key head: the attention kernel is written out for each."""
 MAX_HEAD: Final = 256
 BELOW_ONE: Final = 1.0 - 2.0**-24
+NEUTRAL: Final[Mapping[str, tuple[object, ...]]] = {
+    "attention.causal": (True,),
+    "attention.clamp_kqv": (0.0,),
+    "attention.max_alibi_bias": (0.0,),
+    "attention.scale": (0.0,),
+    "embedding_scale": (0.0, 1.0),
+    "logit_scale": (0.0, 1.0),
+    "pooling_type": (0,),
+    "residual_scale": (0.0, 1.0),
+    "rope.scale_linear": (1.0,),
+    "rope.scaling.alpha": (0.0,),
+    "rope.scaling.attn_factor": (1.0,),
+    "use_parallel_residual": (False,),
+}
+"""Fields that would make it another graph, and what they may say for it to stay this one (0 stands for "not used")."""
 MAX_CONTEXT: Final = 8192
 """Most positions served, whatever the file allows."""
 
@@ -92,7 +107,7 @@ class Shape:
     """The embedding is also the output matrix."""
     biased: bool
     window: int = 0
-    """Positions that a layer with a window sees."""
+    """Positions that a layer with a window sees, at most `MAX_CONTEXT`: position + window is a 32-bit word."""
     score_cap: float = 0.0
     logit_cap: float = 0.0
 
@@ -154,16 +169,20 @@ class Shape:
 
 
 def read(head: Head) -> Shape:
-    """Raises Refused: `model.architecture`, `model.dimension`, `model.rope-scaling`, `model.tensor-missing`,
-    `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head` does."""
+    """Raises Refused: `model.architecture`, `model.field`, `model.dimension`, `model.rope-scaling`,
+    `model.tensor-missing`, `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head` does."""
     architecture = head.text("general.architecture")
     if architecture not in FAMILIES:
         raise Refused("model.architecture", f"{architecture[:40]!r}, known: {', '.join(FAMILIES)}")
     if head.fields.get(f"{architecture}.expert_count", 0):
         raise Refused("model.architecture", f"experts in {architecture}: not computed here")
+    family = FAMILIES[architecture]
+    windows = {"attention.sliding_window_pattern": (family.local,), "rope.freq_base_swa": (family.local_base,)}
+    for key, allowed in (NEUTRAL | windows).items():
+        value = head.fields.get(f"{architecture}.{key}")
+        if value is not None and value not in allowed:
+            raise Refused("model.field", f"{key} is {value!r:.40}: not computed in {architecture}")
     tensors = {tensor.name: tensor for tensor in head.tensors}
-    if len(tensors) != len(head.tensors):
-        raise Malformed("model.tensor-unknown", f"{len(head.tensors)} tensors, {len(tensors)} names")
     shape = Fields(head, architecture).shape(tensors)
     _check(shape, tensors)
     return shape
@@ -216,7 +235,7 @@ class Fields:
             turns=self._turns(family, "rope_freqs.weight" in tensors),
             tied="output.weight" not in tensors,
             biased=family.biases or "blk.0.attn_q.bias" in tensors,
-            window=self.whole("attention.sliding_window", 2**31, default=4096) if family.local else 0,
+            window=min(self.whole("attention.sliding_window", 2**31, default=4096), MAX_CONTEXT) if family.local else 0,
             score_cap=self.real("attn_logit_softcapping", 0.0, 1e6, 50.0) if family.caps else 0.0,
             logit_cap=self.real("final_logit_softcapping", 0.0, 1e6, 30.0) if family.caps else 0.0,
         )
