@@ -1,5 +1,6 @@
 """A small llama-architecture GGUF of random weights, written by gguf-py: for tests of the canonical engine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -66,6 +67,8 @@ class Tiny:
     scaling: float = 0.0
     window: int = 20
     """Positions that a layer with a window sees, in families that have such layers."""
+    words: Callable[[gguf.GGUFWriter], object] | None = None
+    """Writes a tokenizer of `vocabulary` tokens."""
     vocabulary_kind: str = ""
     """`none` for llama.cpp, which will not load a file that says nothing of its vocabulary."""
 
@@ -110,6 +113,8 @@ def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
     if tiny.scaling:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(tiny.scaling)
+    if tiny.words is not None:
+        tiny.words(writer)
     if tiny.vocabulary_kind:
         writer.add_tokenizer_model(tiny.vocabulary_kind)
         writer.add_vocab_size(tiny.vocabulary)
@@ -128,8 +133,9 @@ def write(path: Path, tiny: Tiny) -> Path:
     writer.add_head_count_kv(tiny.key_heads)
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_eos_token_id(2)
-    writer.add_chat_template("{{ messages }}")
+    writer.add_eos_token_id(min(2, tiny.vocabulary - 1))
+    if tiny.words is None:
+        writer.add_chat_template("{{ messages }}")
 
     def matrix(name: str, columns: int, rows: int, kind: str, size: float = 0.3) -> None:
         if name == tiny.leave_out:

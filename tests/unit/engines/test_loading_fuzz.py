@@ -145,7 +145,7 @@ KNOWN: dict[str, tuple[Callable[[File], object], str]] = {
     "a huge dimension": (tensor_is(0, shape=[WIDTH, 2**63]), r"gguf\.truncated: .* ends at byte \d{21}"),
     "as many layers as fit no memory": (field_is("block_count", 2**40), r"model\.dimension: .*1099511627776"),
     "a negative width": (field_is("embedding_length", -64), r"model\.dimension"),
-    "a list where a number should be": (field_is("key_length", [1]), r"model\.dimension: .*\[1\]"),
+    "a list where a number should be": (field_is("key_length", [1]), r"gguf\.field: .*key_length is \[1\]"),
     "an epsilon that is no number": (field_is("epsilon", math.nan), r"model\.dimension: .*nan"),
     "a token twice": (field_is("tokens", ["a", "a"]), r"gguf\.tokenizer: .*different"),
     "bytes without a token": (

@@ -170,14 +170,17 @@ class Shape:
 
 def read(head: Head) -> Shape:
     """Raises Refused: `model.architecture`, `model.field`, `model.dimension`, `model.rope-scaling`,
-    `model.tensor-missing`, `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head` does."""
+    `model.tensor-missing`, `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head`."""
     architecture = head.text("general.architecture")
     if architecture not in FAMILIES:
         raise Refused("model.architecture", f"{architecture[:40]!r}, known: {', '.join(FAMILIES)}")
     if head.fields.get(f"{architecture}.expert_count", 0):
         raise Refused("model.architecture", f"experts in {architecture}: not computed here")
     family = FAMILIES[architecture]
-    windows = {"attention.sliding_window_pattern": (family.local,), "rope.freq_base_swa": (family.local_base,)}
+    windows: dict[str, tuple[object, ...]] = {
+        "attention.sliding_window_pattern": (family.local,),
+        "rope.freq_base_swa": (family.local_base,),
+    }
     for key, allowed in (NEUTRAL | windows).items():
         value = head.fields.get(f"{architecture}.{key}")
         if value is not None and value not in allowed:
