@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odd_gguf import INNER, LAYER, WIDTH, File, Tensor, honest
+from odd_gguf import INNER, LAYER, WIDTH, Double, File, Tensor, honest
 from steelyard.engines import gguf_head, inspection
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.engine import CanonicalEngine, ends
@@ -147,6 +147,8 @@ KNOWN: dict[str, tuple[Callable[[File], object], str]] = {
     "a negative width": (field_is("embedding_length", -64), r"model\.dimension"),
     "a list where a number should be": (field_is("key_length", [1]), r"gguf\.field: .*key_length is \[1\]"),
     "an epsilon that is no number": (field_is("epsilon", math.nan), r"model\.dimension: .*nan"),
+    "an epsilon that binary32 rounds to nothing": (field_is("epsilon", Double(1e-60)), r"model\.dimension: .*1e-60"),
+    "one file of three": (lambda f: f.fields.append(("split.count", 3)), r"model\.split: one of 3 files"),
     "a token twice": (field_is("tokens", ["a", "a"]), r"gguf\.tokenizer: .*different"),
     "bytes without a token": (
         field_is(".tokens", [f"he{i}" for i in range(255)] + list("helo")),

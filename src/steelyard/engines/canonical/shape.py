@@ -169,7 +169,7 @@ class Shape:
 
 
 def read(head: Head) -> Shape:
-    """Raises Refused: `model.architecture`, `model.field`, `model.dimension`, `model.rope-scaling`,
+    """Raises Refused: `model.architecture`, `model.field`, `model.split`, `model.dimension`, `model.rope-scaling`,
     `model.tensor-missing`, `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head`."""
     architecture = head.text("general.architecture")
     if architecture not in FAMILIES:
@@ -177,14 +177,14 @@ def read(head: Head) -> Shape:
     if head.fields.get(f"{architecture}.expert_count", 0):
         raise Refused("model.architecture", f"experts in {architecture}: not computed here")
     family = FAMILIES[architecture]
-    windows: dict[str, tuple[object, ...]] = {
-        "attention.sliding_window_pattern": (family.local,),
-        "rope.freq_base_swa": (family.local_base,),
-    }
-    for key, allowed in (NEUTRAL | windows).items():
+    windows = {"attention.sliding_window_pattern": (family.local,), "rope.freq_base_swa": (family.local_base,)}
+    for key, allowed in {**NEUTRAL, **windows}.items():
         value = head.fields.get(f"{architecture}.{key}")
         if value is not None and value not in allowed:
             raise Refused("model.field", f"{key} is {value!r:.40}: not computed in {architecture}")
+    parts = head.fields.get("split.count", 1)
+    if parts not in (0, 1):
+        raise Refused("model.split", f"one of {parts!r:.40} files: join them (llama.cpp's gguf-split --merge)")
     tensors = {tensor.name: tensor for tensor in head.tensors}
     shape = Fields(head, architecture).shape(tensors)
     _check(shape, tensors)
@@ -211,6 +211,8 @@ class Fields:
         if not isinstance(value, float) or not low < value <= high:
             raise Refused("model.dimension", f"{key} is {value!r:.40}, must be above {low}, at most {high}")
         rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+        if rounded <= low:
+            raise Refused("model.dimension", f"{key} is {value!r:.40}, as binary32 {rounded}, must be above {low}")
         return rounded
 
     def shape(self, tensors: Mapping[str, Tensor]) -> Shape:
