@@ -8,7 +8,12 @@ from pathlib import Path
 from steelyard.engines.text import byte_letters
 
 WIDTH, INNER = 64, 32
-U32, F32, BOOL, STRING, ARRAY, U64 = 4, 6, 7, 8, 9, 10
+U32, F32, BOOL, STRING, ARRAY, U64, F64 = 4, 6, 7, 8, 9, 10, 12
+
+
+class Double(float):
+    """A field in binary64."""
+
 
 LAYER = (
     ("attn_norm", WIDTH), ("ffn_norm", WIDTH), ("attn_q", WIDTH, WIDTH), ("attn_k", WIDTH, 32),
@@ -60,6 +65,8 @@ def typed(value: object, inside: bool = False) -> bytes:
         kind, raw = BOOL, struct.pack("<?", value)
     elif isinstance(value, int):
         kind, raw = U64, struct.pack("<Q", value % 2**64)
+    elif isinstance(value, Double):
+        kind, raw = F64, struct.pack("<d", value)
     elif isinstance(value, float):
         kind, raw = F32, struct.pack("<f", value)
     elif isinstance(value, str):

@@ -1,6 +1,6 @@
 """A small llama-architecture GGUF of random weights, written by gguf-py: for tests of the canonical engine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
@@ -76,6 +76,8 @@ class Tiny:
     """Positions that a layer with a window sees, in families that have such layers; 0: the file does not say."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """What the file says of its architecture besides: names without the architecture's."""
+    tokenizer: Callable[[gguf.GGUFWriter], object] | None = None
+    """Writes a tokenizer of `vocabulary` tokens."""
     vocabulary_kind: str = ""
     """`none` for llama.cpp, which will not load a file that says nothing of its vocabulary."""
     words: bool = False
@@ -116,6 +118,7 @@ VARIANTS = {
     "gemma3, no windows": FAMILIES["gemma3"].but(window=0, layers=2),
 }
 """What a file of a family may say otherwise."""
+WINDOW = FAMILIES["gemma2"].window
 
 
 def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
@@ -134,9 +137,22 @@ def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
     for name, value in tiny.fields.items():
         kind = gguf.GGUFValueType.UINT32 if type(value) is int else gguf.GGUFValueType.get_type(value)
         writer.add_key_value(f"{tiny.architecture}.{name}", value, kind)
+    if tiny.tokenizer is not None:
+        tiny.tokenizer(writer)
     if tiny.vocabulary_kind:
         writer.add_tokenizer_model(tiny.vocabulary_kind)
         writer.add_vocab_size(tiny.vocabulary)
+
+
+def _words(writer: gguf.GGUFWriter, vocabulary: int) -> None:
+    """See `Tiny.words`."""
+    letters = [letter for byte, letter in enumerate(byte_letters()) if byte != 0xF1]
+    pairs = [a + b for a in "{abc" for b in 'abc"'][: vocabulary - 258]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(["<a>", "<b>", "<end>", *letters, *pairs])
+    writer.add_token_types([3, 3, 3, *[1] * (255 + len(pairs))])
+    writer.add_token_merges([f"{pair[0]} {pair[1]}" for pair in pairs])
 
 
 def write(path: Path, tiny: Tiny) -> Path:
@@ -152,17 +168,11 @@ def write(path: Path, tiny: Tiny) -> Path:
     writer.add_head_count_kv(tiny.key_heads)
     writer.add_rope_freq_base(tiny.base)
     writer.add_layer_norm_rms_eps(tiny.epsilon)
-    writer.add_eos_token_id(2)
-    writer.add_chat_template("{{ messages }}")
-
+    writer.add_eos_token_id(min(2, tiny.vocabulary - 1))
+    if tiny.tokenizer is None:
+        writer.add_chat_template("{{ messages }}")
     if tiny.words:
-        letters = [letter for byte, letter in enumerate(byte_letters()) if byte != 0xF1]
-        pairs = [a + b for a in "{abc" for b in 'abc"'][: tiny.vocabulary - 258]
-        writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre("gpt-2")
-        writer.add_token_list(["<a>", "<b>", "<end>", *letters, *pairs])
-        writer.add_token_types([3, 3, 3, *[1] * (255 + len(pairs))])
-        writer.add_token_merges([f"{pair[0]} {pair[1]}" for pair in pairs])
+        _words(writer, tiny.vocabulary)
 
     def matrix(name: str, columns: int, rows: int, kind: str, size: float = tiny.size) -> None:
         if name == tiny.leave_out:

@@ -170,7 +170,8 @@ def _head(cursor: _Cursor) -> Head:
     cursor.take(len(MAGIC))
     version, tensors, pairs = cursor.number("I"), cursor.number("Q"), cursor.number("Q")
     if version not in VERSIONS:
-        raise Malformed("gguf.version", f"{cursor.path.name}: version {version}, known {VERSIONS}")
+        swapped = " (a file for big-endian machines)" if version >> 24 in VERSIONS else ""
+        raise Malformed("gguf.version", f"{cursor.path.name}: version {version}{swapped}, known {VERSIONS}")
     if max(tensors, pairs) > MAX_COUNT:
         raise Malformed("gguf.count", f"{cursor.path.name}: {tensors} tensors, {pairs} fields, at most {MAX_COUNT}")
     fields: dict[str, object] = {}

@@ -1,37 +1,52 @@
-"""Words to ids and back for a GGUF file: its byte-level BPE tokenizer, and its chat template in Jinja's sandbox.
+"""Words to ids and back for a GGUF file: its tokenizer, and its chat template in Jinja's sandbox.
 
-What a user writes never becomes a control id. The usual way is to render the template to one text and to parse control
-tokens out of that, so that "<|im_end|>" in a message ends the user's turn. Here a mark is put into messages wherever a
-control token begins (or could be completed by what follows), the template is rendered, control tokens are cut out of
-the result, and the marks are taken out of the remaining text: only the template's own tokens are ever whole. The mark
-is a private-use character that occurs in none of the messages; a message without control tokens is not touched at all.
-`encode` never yields control ids either; who wants them in `/v1/completions` sends ids.
+What a user writes never becomes a control id (`control_tokens`). `encode` never yields control ids either, but for the
+beginning of a text where the file says so; who wants them in `/v1/completions` sends ids.
 
 Loading the default model takes some 0.2 seconds, so nothing is cached.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
 
 from steelyard.engines import gguf_head
 from steelyard.engines.chat_template import ChatTemplate
+from steelyard.engines.control_tokens import Controls, mark
 from steelyard.engines.gguf_head import Head
+from steelyard.engines.sentence_pieces import CONTROL, USER_DEFINED, SentencePieces
 from steelyard.protocol.errors import Malformed, Refused
 
-CONTROL, USER_DEFINED = 3, 4
-"""`tokenizer.ggml.token_type`: written by templates only; matched as a whole in any text."""
-DIGIT_WISE: Final = ("smollm", "starcoder", "refact", "codeshell")
-"""`tokenizer.ggml.pre` whose digits are split one by one before GPT-2's expression (llama.cpp, llama-vocab.cpp)."""
-PLAIN: Final = ("gpt-2", "gpt2")
-"""`tokenizer.ggml.pre` that is GPT-2's expression alone."""
-MAX_CONTROL_WEIGHT: Final = 1 << 21
-"""Bounds the expression that finds control tokens cut short, which grows with the squares of their lengths."""
-MARKS: Final = range(0xF0000, 0xFFFFE)
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """What a file's `tokenizer.ggml.pre` means beside its merges (llama.cpp, llama-vocab.cpp)."""
+
+    words: str = ""
+    """The expression that cuts a text into words, within which pairs are joined; GPT-2's if empty."""
+    digits: bool = False
+    """Digits stand alone before that."""
+    begins: bool = False
+    """Texts begin with the beginning-of-sequence id unless the file says otherwise."""
+    whole: bool = False
+    """A word that is a token is not joined from pairs."""
+
+
+_WORDS: Final = (
+    r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_GPT2, _DIGITS, _QWEN = Splitting(), Splitting(digits=True), Splitting(_WORDS % "")
+_LLAMA = Splitting(_WORDS % "{1,3}", begins=True, whole=True)
+PRE: Final[Mapping[str, Splitting]] = {
+    "gpt-2": _GPT2,
+    **dict.fromkeys(("smollm", "starcoder", "refact", "codeshell"), _DIGITS),
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "megrez"), _QWEN),
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"), _LLAMA),
+}
 
 
 def byte_letters() -> list[str]:
@@ -50,18 +65,11 @@ class GgufText:
     def __init__(self, path: Path) -> None:
         head = gguf_head.read(path)
         self._tokens, self._kinds = _vocabulary(head)
-        self._tokenizer = _tokenizer(head, self._tokens, self._kinds)
-        self._controls = {
-            token: at
-            for at, (token, kind) in enumerate(zip(self._tokens, self._kinds, strict=True))
-            if kind == CONTROL and len(token) > 1
-        }
-        weight = sum(len(token) ** 2 for token in self._controls)
-        if weight > MAX_CONTROL_WEIGHT:
-            told = f"{len(self._controls)} control tokens, the squares of whose lengths add up to {weight}"
-            raise Malformed("gguf.tokenizer", f"{told}, at most {MAX_CONTROL_WEIGHT}")
+        self._pieces, begins = _pieces(head, self._tokens, self._kinds)
+        named = enumerate(zip(self._tokens, self._kinds, strict=True))
+        self._controls = Controls({token: at for at, (token, kind) in named if _is_control(token, kind)})
         self._begin: tuple[int, ...] = ()
-        if head.fields.get("tokenizer.ggml.add_bos_token") is True:
+        if head.fields.get("tokenizer.ggml.add_bos_token", begins) is True:
             begin = head.integer("tokenizer.ggml.bos_token_id")
             if not 0 <= begin < len(self._tokens):
                 told = f"tokenizer.ggml.bos_token_id {begin}, known 0 to {len(self._tokens) - 1}"
@@ -78,15 +86,11 @@ class GgufText:
         """See `Text.render`."""
         if self._template is None:
             raise Refused("request.messages", "messages: this model has no chat template; complete a text instead")
-        mark = _mark([messages, self._template.source])
-        said = self._template.render([_marked(message, self._dangers, mark) for message in messages])
+        sign = mark([messages, self._template.source])
+        said = self._template.render([self._controls.marked(message, sign) for message in messages])
         ids: list[int] = []
-        at = 0
-        for found in self._control.finditer(said):
-            ids += self._plain(said[at : found.start()].replace(mark, ""))
-            ids.append(self._controls[found.group()])
-            at = found.end()
-        ids += self._plain(said[at:].replace(mark, ""))
+        for part in self._controls.cut(said):
+            ids += [part] if isinstance(part, int) else self._plain(part.replace(sign, ""))
         return tuple(ids)
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -101,30 +105,24 @@ class GgufText:
         return b"".join(map(self._bytes, ids)).decode(errors="replace")
 
     def _bytes(self, unit: int) -> bytes:
-        return _word(self._tokens[unit], self._kinds[unit]) or b""
+        return b"" if self._kinds[unit] == CONTROL else self._pieces.bytes_of(unit)
 
     def _plain(self, text: str) -> list[int]:
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise Malformed("request.text", f"half a surrogate pair at {error.start} of {len(text)}") from error
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return self._pieces.ids(text)
 
-    @cached_property
-    def _control(self) -> re.Pattern[str]:
-        """Finds control tokens, the longest first."""
-        return re.compile("|".join(map(re.escape, sorted(self._controls, key=len, reverse=True))) or r"(?!)")
 
-    @cached_property
-    def _dangers(self) -> re.Pattern[str]:
-        """Finds the first character of each whole control token, and of one that the end of the text cuts."""
-        if not self._controls:
-            return re.compile(r"(?!)")
-        first = "".join(re.escape(letter) for letter in sorted({token[0] for token in self._controls}))
-        whole = "|".join(map(re.escape, self._controls))
-        cut = "|".join(re.escape(token[:size]) for token in self._controls for size in range(1, len(token)))
-        return re.compile(rf"(?=(?:{whole})|(?:{cut})\Z)[{first}]")
+class Pieces(Protocol):
+    """A tokenizer without control tokens."""
+
+    def ids(self, text: str) -> list[int]: ...
+
+    def bytes_of(self, unit: int) -> bytes:
+        """What an id, which is no control token's, adds to a text."""
+        ...
 
 
 PLAIN_BYTES: Final = frozenset({0x0A, *range(0x20, 0x7F)})
@@ -133,20 +131,25 @@ BYTES: Final = {letter: byte for byte, letter in enumerate(byte_letters())}
 
 def words(head: Head) -> list[bytes | None]:
     """The bytes of each id, None for a control id: what a grammar needs of a vocabulary. Raises as `GgufText`."""
-    return [_word(token, kind) for token, kind in zip(*_vocabulary(head), strict=True)]
+    tokens, kinds = _vocabulary(head)
+    pieces, _ = _pieces(head, tokens, kinds)
+    return [None if kind == CONTROL else pieces.bytes_of(unit) for unit, kind in enumerate(kinds)]
 
 
-def _word(token: str, kind: int) -> bytes | None:
-    if kind == CONTROL:
-        return None
-    return token.encode() if kind == USER_DEFINED else bytes(BYTES[letter] for letter in token)
+def _pieces(head: Head, tokens: list[str], kinds: list[int]) -> tuple[Pieces, bool]:
+    """The tokenizer, and whether texts begin with an id of their own unless the file says otherwise."""
+    model = head.text("tokenizer.ggml.model")
+    if model == "llama":
+        return SentencePieces(head, tokens, kinds), True
+    if model != "gpt2":
+        known = "'gpt2' (byte-level BPE), 'llama' (SentencePiece)"
+        raise Refused("model.tokenizer", f"tokenizer.ggml.model {model[:40]!r}, known {known}")
+    splitting = _splitting(head)
+    return BytePairs(head, splitting, tokens, kinds), splitting.begins
 
 
 def _vocabulary(head: Head) -> tuple[list[str], list[int]]:
     """Tokens and their kinds, checked. Raises as `GgufText`."""
-    model = head.text("tokenizer.ggml.model")
-    if model != "gpt2":
-        raise Refused("model.tokenizer", f"tokenizer.ggml.model {model[:40]!r}, known 'gpt2' (byte-level BPE)")
     tokens, kinds = head.fields.get("tokenizer.ggml.tokens"), head.fields.get("tokenizer.ggml.token_type")
     if not _all_are(tokens, str) or not isinstance(tokens, list) or len(set(tokens)) != len(tokens):
         raise Malformed("gguf.tokenizer", "tokenizer.ggml.tokens is no list of different texts")
@@ -154,13 +157,6 @@ def _vocabulary(head: Head) -> tuple[list[str], list[int]]:
         kinds = [1] * len(tokens)
     if not isinstance(kinds, list) or not _all_are(kinds, int) or len(kinds) != len(tokens):
         raise Malformed("gguf.tokenizer", f"tokenizer.ggml.token_type must be {len(tokens)} numbers")
-    letters, present = set(BYTES), set(tokens)
-    missing = [byte for letter, byte in BYTES.items() if byte in PLAIN_BYTES and letter not in present]
-    if missing:  # they would vanish from prompts; rarer ones do, in real models too
-        raise Malformed("gguf.tokenizer", f"{len(missing)} of {len(PLAIN_BYTES)} plain bytes have no token")
-    for token, kind in zip(tokens, kinds, strict=True):
-        if kind not in {CONTROL, USER_DEFINED} and not letters.issuperset(token):
-            raise Malformed("gguf.tokenizer", f"{token[:40]!r} is not made of byte letters")
     return tokens, kinds
 
 
@@ -168,30 +164,66 @@ def _all_are(values: object, kind: type) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(value, kind) for value in values)
 
 
-def _tokenizer(head: Head, tokens: list[str], kinds: list[int]) -> Tokenizer:
-    """Byte-level BPE; control tokens are not among what it looks for, tokens that a user may write whole are."""
-    numbers = {token: at for at, token in enumerate(tokens)}
-    merges = head.fields.get("tokenizer.ggml.merges")
-    if not isinstance(merges, list) or not _all_are(merges, str):
-        raise Malformed("gguf.tokenizer", "tokenizer.ggml.merges is no list of texts")
-    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
-    for left, right in pairs:
-        if left not in numbers or right not in numbers or left + right not in numbers:
-            raise Malformed("gguf.tokenizer", f"merge {left[:20]!r} {right[:20]!r} is outside the vocabulary")
-    tokenizer = Tokenizer(models.BPE(vocab=numbers, merges=pairs))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(list(_splitters(head.text("tokenizer.ggml.pre"))))
-    tokenizer.decoder = decoders.ByteLevel()
-    whole = [token for token, kind in zip(tokens, kinds, strict=True) if kind == USER_DEFINED and token]
-    tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in whole])
-    return tokenizer
+def _is_control(token: str, kind: int) -> bool:
+    return kind == CONTROL and len(token) > 1
 
 
-def _splitters(pre: str) -> Iterator[pre_tokenizers.PreTokenizer]:
-    if pre not in DIGIT_WISE + PLAIN:
-        raise Refused("model.tokenizer", f"tokenizer.ggml.pre {pre[:40]!r}, known {DIGIT_WISE + PLAIN}")
-    if pre in DIGIT_WISE:
+class BytePairs:
+    """Byte-level BPE; control tokens are not among what it looks for, tokens that a user may write whole are.
+
+    Raises Malformed("gguf.tokenizer")."""
+
+    def __init__(self, head: Head, splitting: Splitting, tokens: list[str], kinds: list[int]) -> None:
+        self._tokens, self._kinds = tokens, kinds
+        _check_letters(tokens, kinds)
+        controls = {token for token, kind in zip(tokens, kinds, strict=True) if _is_control(token, kind)}
+        numbers = {token: at for at, token in enumerate(tokens)}
+        merges = head.fields.get("tokenizer.ggml.merges")
+        if not isinstance(merges, list) or not _all_are(merges, str):
+            raise Malformed("gguf.tokenizer", "tokenizer.ggml.merges is no list of texts")
+        pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
+        for left, right in pairs:
+            if left not in numbers or right not in numbers or left + right not in numbers:
+                raise Malformed("gguf.tokenizer", f"merge {left[:20]!r} {right[:20]!r} is outside the vocabulary")
+        pairs = [pair for pair in pairs if controls.isdisjoint((*pair, "".join(pair)))]
+        numbers = {token: at for token, at in numbers.items() if token not in controls}
+        self._tokenizer = Tokenizer(models.BPE(vocab=numbers, merges=pairs, ignore_merges=splitting.whole))
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(list(_splitters(splitting)))
+        whole = [token for token, kind in zip(tokens, kinds, strict=True) if kind == USER_DEFINED and token]
+        self._tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in whole])
+
+    def ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def bytes_of(self, unit: int) -> bytes:
+        token = self._tokens[unit]
+        return token.encode() if self._kinds[unit] == USER_DEFINED else bytes(BYTES[letter] for letter in token)
+
+
+def _check_letters(tokens: list[str], kinds: list[int]) -> None:
+    letters, present = set(BYTES), set(tokens)
+    missing = [byte for letter, byte in BYTES.items() if byte in PLAIN_BYTES and letter not in present]
+    if missing:  # they would vanish from prompts; rarer ones do, in real models too
+        raise Malformed("gguf.tokenizer", f"{len(missing)} of {len(PLAIN_BYTES)} plain bytes have no token")
+    for token, kind in zip(tokens, kinds, strict=True):
+        if kind not in {CONTROL, USER_DEFINED} and not letters.issuperset(token):
+            raise Malformed("gguf.tokenizer", f"{token[:40]!r} is not made of byte letters")
+
+
+def _splitting(head: Head) -> Splitting:
+    pre = head.text("tokenizer.ggml.pre")
+    if pre not in PRE:
+        raise Refused("model.tokenizer", f"tokenizer.ggml.pre {pre[:40]!r}, known {', '.join(PRE)}")
+    return PRE[pre]
+
+
+def _splitters(splitting: Splitting) -> Iterator[pre_tokenizers.PreTokenizer]:
+    if splitting.digits:
         yield pre_tokenizers.Digits(individual_digits=True)
-    yield pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    if splitting.words:
+        yield pre_tokenizers.Split(Regex(splitting.words), "isolated")
+    yield pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not splitting.words)
 
 
 def _template(head: Head, tokens: list[str]) -> ChatTemplate | None:
@@ -204,35 +236,3 @@ def _template(head: Head, tokens: list[str]) -> ChatTemplate | None:
         at = head.fields.get(f"tokenizer.ggml.{field}_token_id")
         names[f"{name}_token"] = tokens[at] if isinstance(at, int) and 0 <= at < len(tokens) else ""
     return ChatTemplate(source, names)
-
-
-def _mark(value: object) -> str:
-    """The first private-use character that occurs in none of the texts."""
-    used = {letter for text in _texts(value) for letter in text}
-    mark = next((chr(point) for point in MARKS if chr(point) not in used), None)
-    if mark is None:
-        raise Refused("request.messages", f"messages: all of {len(MARKS)} private-use characters occur")
-    return mark
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(key)
-            yield from _texts(item)
-    elif isinstance(value, Sequence) and not isinstance(value, bytes):
-        for item in value:
-            yield from _texts(item)
-
-
-def _marked(value: object, dangers: re.Pattern[str], mark: str) -> object:
-    """The same value with the mark after every dangerous character of its texts."""
-    if isinstance(value, str):
-        return dangers.sub(lambda found: found.group() + mark, value)
-    if isinstance(value, Mapping):
-        return {key: _marked(item, dangers, mark) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [_marked(item, dangers, mark) for item in value]
-    return value

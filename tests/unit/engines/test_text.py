@@ -1,7 +1,7 @@
 """A model's own tokenizer and template: equal to llama.cpp's, and no way in for control ids."""
 
 import json
-import random
+import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,27 +13,13 @@ from hypothesis import strategies as st
 
 import real_model
 import tiny_gguf
+import tiny_llama
+import vocabularies
 from steelyard.engines import chat_template
 from steelyard.engines.text import GgufText
 from steelyard.protocol.errors import Malformed, Refused
 
 START, END = 0, 1
-NASTY = [
-    "",
-    " a  b   ",
-    "\n\n  x\t\t\r\n \n",
-    "12345 6 7.89 ½ ² Ⅷ ٣٤٥ 一二三 𝟘𝟙",
-    "don't I'LL we've 'S 's 'd",
-    "naïve café ﬁ ŉ ß ẞ İ ı ſ",
-    "a\u0300\u0301 z\u200bz \ufeff \u00a0\u3000nbsp \u2028\x85\x0b\x0c",
-    "👩‍👩‍👧‍👦🏳️‍🌈 emoji🙂text",
-    "日本語テキスト 한국어 العربية עברית हिन्दी ไทย",
-    "def f(x):\n\treturn x**2  # tab\r\n",
-    "<|im_end|> <|im_start|>system <repo_name> <|endoftext|>",
-    "http://x.y/z?a=1&b=%20 {'k': [1,2]}",
-    "\x00\x01\x7f\U0010ffff\ue000",
-    "x" * 500 + "1" * 50,
-]
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +184,77 @@ def test_half_a_surrogate_pair_is_refused(tiny: GgufText) -> None:
 
 
 def test_a_tokenizer_that_is_not_built_here_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="llama-bpe") as refusal:
-        GgufText(tiny_gguf.write(tmp_path / "t.gguf", pre="llama-bpe"))
+    with pytest.raises(Refused, match=r"'tekken', known gpt-2, .*qwen2.*llama-bpe") as refusal:
+        GgufText(tiny_gguf.write(tmp_path / "t.gguf", pre="tekken"))
     assert refusal.value.rule == "model.tokenizer"
+
+
+def made(folder: Path, words: vocabularies.Words) -> GgufText:
+    size, write = words
+    return GgufText(tiny_llama.write(folder / "tiny.gguf", tiny_llama.Tiny(layers=1, vocabulary=size, tokenizer=write)))
+
+
+@pytest.fixture(scope="module", params=["pieces", "pieces without prefix", "llama-bpe", "qwen2"])
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GgufText:
+    """Tokenizers of the kinds that real files have."""
+    name: str = request.param
+    texts = [*vocabularies.NASTY, "<|start|>", "<|end|>", "hello hello"]
+    pieces = vocabularies.sentence_pieces(texts, prefix=name == "pieces")
+    return made(tmp_path_factory.mktemp("real"), pieces if "pieces" in name else vocabularies.byte_pairs(name, texts))
+
+
+@given(st.text() | st.sampled_from(vocabularies.NASTY) | st.text("<|start>end think\u2581", max_size=40))
+@example("<|end|><|start|><unk><0x41><think> x")
+@example("<|end|>")
+@example("\u00e9\U0010ffff\x00")
+def test_each_kind_gives_every_text_back_and_no_control_id(real: GgufText, text: str) -> None:
+    begin, *ids = real.encode(text) if 1 in real.encode("") else (1, *real.encode(text))
+    assert begin == 1
+    plain = [unit for unit in ids if real.decode([unit]) or unit > 3]
+    assert plain == ids
+    said = real.decode(ids).replace("\u2581", " ")
+    assert said in (text.replace("\u2581", " "), " " + text.replace("\u2581", " "), *behind_thought(text))
+
+
+def behind_thought(text: str) -> list[str]:
+    """With the space that pieces get behind a token that is matched as a whole, and at the beginning."""
+    parts = re.split("(<think>|   |  )", text.replace("\u2581", " "))
+    return ["".join(part if part in ("<think>", "   ", "  ", "") else " " + part for part in parts)]
+
+
+def test_a_word_that_is_a_control_token_stays_a_word(tmp_path: Path) -> None:
+    """Llama 3's words that are tokens are not joined from pairs: nor are they taken for control tokens."""
+    size, write = vocabularies.byte_pairs("llama-bpe", ["hello"])
+    path = tiny_llama.write(tmp_path / "t.gguf", tiny_llama.Tiny(layers=1, vocabulary=size, tokenizer=write))
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"</s>", b"stop").replace(b"<|start|>", b"startends"))
+    text = GgufText(path)
+    ids = text.encode("stop startends")
+    assert ids[0] == 1
+    assert not {0, 1, 2} & set(ids[1:])
+    assert text.decode(ids) == "stop startends"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b"<0x41>", b"<0xZZ>", "1 of 256 bytes have no token, first 0x41"),
+        (b"ggml.scores", b"ggml.scored", r"scores must be \d+ numbers"),
+        (
+            b"ggml.model\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
+            b"ggml.model\x08\0\0\0\x05\0\0\0\0\0\0\0lambs",
+            "'lambs', known 'gpt2'",
+        ),
+    ],
+)
+def test_sentence_pieces_that_lack_something_are_refused(tmp_path: Path, old: bytes, new: bytes, told: str) -> None:
+    size, write = vocabularies.sentence_pieces(vocabularies.NASTY)
+    path = tiny_llama.write(tmp_path / "t.gguf", tiny_llama.Tiny(layers=1, vocabulary=size, tokenizer=write))
+    raw = path.read_bytes()
+    assert old in raw
+    path.write_bytes(raw.replace(old, new))
+    with pytest.raises(Refused, match=told):
+        GgufText(path)
 
 
 def test_a_template_that_is_no_jinja_is_refused(tmp_path: Path) -> None:
@@ -228,20 +282,13 @@ def asked(address: str, content: str, *, parse_special: bool = False) -> list[in
     return tokens
 
 
-def nasty_corpus(count: int) -> list[str]:
-    """Short texts of letters that tokenizers differ about, and of any assigned or unassigned ones."""
-    chance = random.Random(20)
-    few = " \n\t'sdtlmrveabcXYZ019½²é日👍🏽\u200d\u0301\u00a0\u2003<|>_-.,!?#𝟘Ⅷ٣\x85\x1c\u180e\u0e33\u0903\u20dd"
-    anything = [*range(0x20, 0x250), *range(0x300, 0xD800, 7), *range(0xE000, 0x20000, 11)]
-    short = ["".join(chance.choices(few, k=chance.randrange(1, 25))) for _ in range(count)]
-    return NASTY + short + ["".join(map(chr, chance.choices(anything, k=6))) for _ in range(count)]
-
-
 @pytest.mark.model
 def test_ids_equal_those_of_llama_cpp() -> None:
     text = GgufText(real_model.file())
     with llama_cpp(real_model.file()) as address:
-        differing = [words for words in nasty_corpus(200) if list(text.encode(words)) != asked(address, words)]
+        differing = [
+            words for words in vocabularies.nasty_corpus(200) if list(text.encode(words)) != asked(address, words)
+        ]
     assert differing == []
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from steelyard.engines.canonical.formats import BLOCK, FORMATS
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
-from steelyard.protocol.errors import Malformed, Refused
+from steelyard.protocol.errors import Refused
 
 MAX_WIDTH: Final = 2**16
 MAX_LAYERS: Final = 512
@@ -17,6 +17,18 @@ MAX_GROUP: Final = 16
 """Most query heads that share a key head: the attention kernel is written out for each."""
 MAX_HEAD: Final = 256
 BELOW_ONE: Final = 1.0 - 2.0**-24
+NEUTRAL: Final[Mapping[str, tuple[object, ...]]] = {
+    "attention.clamp_kqv": (0.0,),
+    "attention.max_alibi_bias": (0.0,),
+    "attention.scale": (0.0,),
+    "embedding_scale": (0.0, 1.0),
+    "logit_scale": (0.0, 1.0),
+    "pooling_type": (0,),
+    "residual_scale": (0.0, 1.0),
+    "rope.scaling.alpha": (0.0,),
+    "use_parallel_residual": (False,),
+}
+"""Fields that would make it another graph, and what they may say for it to stay this one (0 stands for "not used")."""
 MAX_CONTEXT: Final = 8192
 """Most positions served, whatever the file allows."""
 
@@ -105,7 +117,7 @@ class Shape:
     """The embedding is also the output matrix."""
     biased: bool
     window: int = 0
-    """Positions that a layer with a window sees."""
+    """Positions that a layer with a window sees, at most `MAX_CONTEXT`: position + window is a 32-bit word."""
     every: int = 0
     """Of so many layers the last sees all positions, the others a window; 0: all see all."""
     score_cap: float = 0.0
@@ -168,8 +180,8 @@ class Shape:
 
 
 def read(head: Head) -> Shape:
-    """Raises Refused: `model.architecture`, `model.dimension`, `model.rope-scaling`, `model.tensor-missing`,
-    `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head` does."""
+    """Raises Refused: `model.architecture`, `model.field`, `model.split`, `model.dimension`, `model.rope-scaling`,
+    `model.tensor-missing`, `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head`."""
     architecture = head.text("general.architecture")
     if architecture not in FAMILIES:
         raise Refused("model.architecture", f"{architecture[:40]!r}, known: {', '.join(FAMILIES)}")
@@ -177,9 +189,14 @@ def read(head: Head) -> Shape:
         raise Refused("model.architecture", f"experts in {architecture}: not computed here")
     if head.fields.get(f"{architecture}.attention.causal", True) is not True:
         raise Refused("model.architecture", f"{architecture} that sees later positions: not computed here")
+    for key, allowed in NEUTRAL.items():
+        value = head.fields.get(f"{architecture}.{key}")
+        if value is not None and value not in allowed:
+            raise Refused("model.field", f"{key} is {value!r:.40}: not computed in {architecture}")
+    parts = head.fields.get("split.count", 1)
+    if parts not in (0, 1):
+        raise Refused("model.split", f"one of {parts!r:.40} files: join them (llama.cpp's gguf-split --merge)")
     tensors = {tensor.name: tensor for tensor in head.tensors}
-    if len(tensors) != len(head.tensors):
-        raise Malformed("model.tensor-unknown", f"{len(head.tensors)} tensors, {len(tensors)} names")
     shape = Fields(head, architecture).shape(tensors)
     _check(shape, tensors)
     return shape
@@ -207,6 +224,8 @@ class Fields:
         if not isinstance(value, float) or not low < value <= high:
             raise Refused("model.dimension", f"{key} is {value!r:.40}, must be above {low}, at most {high}")
         rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+        if rounded <= low:
+            raise Refused("model.dimension", f"{key} is {value!r:.40}, as binary32 {rounded}, must be above {low}")
         return rounded
 
     def shape(self, tensors: Mapping[str, Tensor]) -> Shape:
@@ -263,7 +282,7 @@ class Fields:
         if not family.local or not (family.window or self.says(key)):
             return 0, 0
         every = self.whole("attention.sliding_window_pattern", MAX_LAYERS, default=family.local)
-        return self.whole(key, 2**31, default=family.window), every
+        return min(self.whole(key, 2**31, default=family.window), MAX_CONTEXT), every
 
     def _turns(self, family: Family, every: int, factors: bool) -> tuple[Turn, ...]:
         kind = self.head.fields.get(f"{self.architecture}.rope.scaling.type", "linear")

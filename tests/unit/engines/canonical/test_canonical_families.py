@@ -15,6 +15,8 @@ from steelyard.engines.base import Job
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical import native, rope, shape
 from steelyard.engines.canonical.engine import CanonicalEngine
+from steelyard.engines.canonical.trace import Trace
+from steelyard.engines.ir import evaluate
 from steelyard.protocol.errors import Malformed, Refused
 
 SHARP = 0x3F800000
@@ -147,6 +149,35 @@ def test_what_a_family_does_not_compute_is_refused_by_name(
     path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.FAMILIES[name].but(**changes))
     with pytest.raises((Refused, Malformed), match=rule):
         models.open_file(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "told"),
+    [
+        ("llama", "attention.scale", 0.5, "0.5"),
+        ("llama", "logit_scale", 4.0, "4.0"),
+        ("llama", "attention.causal", True, ""),
+    ],
+)
+def test_a_field_that_makes_another_graph_is_refused_unless_it_says_what_is_computed(
+    name: str, key: str, value: object, told: str, tmp_path: Path
+) -> None:
+    head = gguf_head.read(tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.FAMILIES[name]))
+    head = replace(head, fields=dict(head.fields) | {f"{head.text('general.architecture')}.{key}": value})
+    if not told:
+        shape.read(head)
+        return
+    with pytest.raises(Refused, match=rf"model\.field: {re.escape(key)} is {told}: not computed in {name}"):
+        shape.read(head)
+
+
+def test_a_window_beyond_all_positions_hides_none(tmp_path: Path) -> None:
+    """Position + window is a 32-bit word in the graph (ARI-43), and would wrap."""
+    path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.FAMILIES["gemma2"].but(window=2**31 - 1))
+    with Trace(models.load(models.open_file(path, tmp_path), 1), PROMPT) as trace:
+        trace.value(49, "logits")
+        for name, found in dict(trace._known).items():
+            assert evaluate.value(trace.graph.by_name[name], 49, trace).tobytes() == found.tobytes(), name
 
 
 def test_scalings_that_are_not_computed_are_refused(tmp_path: Path) -> None:
