@@ -144,10 +144,14 @@ def _dimensions(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
         writer.add_vocab_size(tiny.vocabulary)
 
 
-def _words(writer: gguf.GGUFWriter, vocabulary: int) -> None:
-    """See `Tiny.words`."""
+def _text(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
+    """A chat template, unless the test writes a tokenizer of its own; and `Tiny.words`."""
+    if tiny.tokenizer is None:
+        writer.add_chat_template("{{ messages }}")
+    if not tiny.words:
+        return
     letters = [letter for byte, letter in enumerate(byte_letters()) if byte != 0xF1]
-    pairs = [a + b for a in "{abc" for b in 'abc"'][: vocabulary - 258]
+    pairs = [a + b for a in "{abc" for b in 'abc"'][: tiny.vocabulary - 258]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(["<a>", "<b>", "<end>", *letters, *pairs])
@@ -169,10 +173,7 @@ def write(path: Path, tiny: Tiny) -> Path:
     writer.add_rope_freq_base(tiny.base)
     writer.add_layer_norm_rms_eps(tiny.epsilon)
     writer.add_eos_token_id(min(2, tiny.vocabulary - 1))
-    if tiny.tokenizer is None:
-        writer.add_chat_template("{{ messages }}")
-    if tiny.words:
-        _words(writer, tiny.vocabulary)
+    _text(writer, tiny)
 
     def matrix(name: str, columns: int, rows: int, kind: str, size: float = tiny.size) -> None:
         if name == tiny.leave_out:

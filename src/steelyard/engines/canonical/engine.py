@@ -28,7 +28,7 @@ END_FIELDS: Final = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id
 
 
 class CanonicalEngine:
-    """A GGUF of the llama architecture, the same bits everywhere.
+    """A GGUF of a family that `shape.FAMILIES` knows, the same bits everywhere.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""A llama-architecture model as a graph (spec/ir.md, spec/arithmetic.md), and as the kernels that compute the same.
+"""A language model as a graph (spec/ir.md, spec/arithmetic.md), and as the kernels that compute the same.
 
 Each method below adds nodes and the one call that realises them, so that the definition and the program cannot drift
 apart unseen: tests hold every value of every node to what the kernels leave in memory.

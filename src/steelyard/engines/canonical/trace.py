@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.engines.canonical import fields, sequence
-from steelyard.engines.canonical.lowering import LOGITS, STATE, Call
+from steelyard.engines.canonical.lowering import Call
 from steelyard.engines.canonical.model import Feed, Model
 from steelyard.engines.canonical.program import address, aligned
 from steelyard.engines.gguf_head import KINDS
@@ -122,8 +122,10 @@ class Trace:
     def leaf(self, position: int, mask: bytes | None = None) -> bytes:
         """Evidence of the id at a position: by the state of the position before, which chose it, and under the mask, if
         it had one (ARI-40). 32 bytes. Raises Refused("trace.position") for the first id, which nothing chose."""
-        state, logits = (self.value(position - 1, name) for name in (STATE, LOGITS))
-        return sequence.leaf(state.astype("<f4").tobytes(), float(logits[self.ids[position]]), mask)
+        self._require(position - 1)
+        states, logits = self.model.step(self._feed(position - 1, position, wanted=True))
+        logit = float(logits[0, self.ids[position]])
+        return sequence.leaf(sequence.evidence(states[0], logit), logit, mask)
 
     def open(self, position: int, name: str, element: int) -> Opening:
         """The leaf that holds an element. Raises as `value`, and Refused("merkle.index")."""
@@ -196,14 +198,17 @@ class Trace:
         return self._past[source]
 
     def _node(self, position: int, name: str) -> Node:
-        if not 0 <= position < len(self.ids):
-            raise Refused("trace.position", f"position {position} of {len(self.ids)}")
+        self._require(position)
         if name not in self.graph.by_name:
             raise Refused("trace.node", f"{name[:60]!r} is none of the graph's {len(self.graph.nodes)} nodes")
         if position != self._at:
             self._known, self._at = {}, position
             self.model.observe(self._feed(position, position + 1, wanted=True), self._see)
         return self.graph.by_name[name]
+
+    def _require(self, position: int) -> None:
+        if not 0 <= position < len(self.ids):
+            raise Refused("trace.position", f"position {position} of {len(self.ids)}")
 
     def _see(self, call: Call, row: Array) -> None:
         """What a call left in the token's row of the place that it writes."""

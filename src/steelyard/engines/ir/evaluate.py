@@ -16,6 +16,8 @@ from steelyard.protocol.errors import Refused
 Array = NDArray[Any]
 Whole = NDArray[np.int64]
 KINDS: Final = {"f": F32, "i": I32}
+LOADED_AT_ONCE: Final = 2**16
+"""Bounds the memory for operands: so many of each view, which may be 32 words wide."""
 
 
 class Values(Protocol):
@@ -44,28 +46,38 @@ def value(node: Node, position: int, values: Values, elements: Whole | None = No
     axes = list(np.unravel_index(wanted, extents)) if extents else []
     with np.errstate(all="ignore"):
         if not node.fold:
-            return _body(node, position, axes, _loads(node, position, axes, values), None)
+            return canonical(_body(node, position, axes, _loads(node, position, axes, values), None))
         turns = node.turns(position)
         if steps is not None and not 0 <= steps <= turns:
             raise Refused("ir.steps", f"{steps} of {turns} turns of {node.name}")
-        return _fold(node, position, axes, values, len(wanted), steps)
+        return canonical(_fold(node, position, axes, values, len(wanted), steps))
 
 
 def _fold(node: Node, position: int, axes: list[Whole], values: Values, count: int, steps: int | None) -> Array:
-    """Invariant: chain i has taken the turns below `turn` that are i mod lanes, in order."""
+    """Invariant: chain i has taken the turns below `first` that are i mod lanes, in order. Operands of many turns are
+    loaded at once; then one turn of each chain is taken at a time."""
+    lanes, turns = node.lanes, node.turns(position) if steps is None else steps
     extents = node.extents(position)[len(node.space) :]
-    start = np.array(node.start, np.uint32).view(KINDS[node.kind])
-    chains = [np.full(count, start) for _ in range(node.lanes)]
-    for turn in range(node.turns(position) if steps is None else steps):
-        here = [*axes, *(np.full(count, index, np.int64) for index in np.unravel_index(turn, extents))]
-        chain = turn % node.lanes
-        chains[chain] = _body(node, position, here, _loads(node, position, here, values), chains[chain])
-    if steps is not None and node.lanes > 1:
-        return np.stack(chains, axis=1)
+    chains = np.full((lanes, count), np.array(node.start, np.uint32).view(KINDS[node.kind]))
+    at_once = lanes * max(1, LOADED_AT_ONCE // (lanes * max(1, count)))
+    for begin in range(0, turns, at_once):
+        some = np.arange(begin, min(begin + at_once, turns))
+        inner = [np.repeat(index, count) for index in np.unravel_index(some, extents)]
+        here = [*(np.tile(axis, len(some)) for axis in axes), *inner]
+        loads = _loads(node, position, here, values)
+        for first in range(0, len(some), lanes):
+            taken = min(lanes, len(some) - first)
+            rows = slice(first * count, (first + taken) * count)
+            before = chains[:taken].reshape(-1)
+            after = _body(node, position, [axis[rows] for axis in here], [load[rows] for load in loads], before)
+            chains[:taken] = after.reshape(taken, count)
+    if steps is not None and lanes > 1:
+        return np.ascontiguousarray(chains.T)
     while len(chains) > 1:
         half = len(chains) // 2
-        chains = [OPERATIONS[node.join].do(chains[i], chains[i + half]) for i in range(half)]
-    return chains[0]
+        chains = OPERATIONS[node.join].do(chains[:half], chains[half:])
+    found: Array = chains[0]
+    return found
 
 
 def where(view: View, position: int, axes: list[Whole], count: int, unit: int) -> Whole:
@@ -103,7 +115,8 @@ def _body(node: Node, position: int, axes: list[Whole], loads: list[Array], accu
             registers.append(np.full(count, position, I32))
         else:
             registers.append(OPERATIONS[name].do(*(registers[a] for a in arguments)))
-    return canonical(registers[-1])
+    found: Array = registers[-1]
+    return found
 
 
 def canonical(array: Array) -> Array:
