@@ -13,7 +13,7 @@ CONTEXT = 512
 
 
 class Ours:
-    """Logits of every position, and greedy answers."""
+    """Logits of every position, and greedy answers. `cache`: where the packed file goes, if not to the user's own."""
 
     def __init__(self, path: Path, cache: Path | None = None) -> None:
         file = models.open_file(path, cache)
