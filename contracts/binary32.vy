@@ -67,7 +67,7 @@ def _round(sign: uint256, m: uint256, e: uint256) -> uint256:
 @internal
 def _sum(s1: uint256, m1: uint256, e1: uint256, s2: uint256, m2: uint256, e2: uint256) -> uint256:
     """
-    The sum of two signed (m, e) with m < 2**48, rounded once. Exact zeros are +0, but for -0 + -0.
+    The sum of two signed (m, e), m1 < 2**48 and m2 < 2**24, rounded once. Exact zeros are +0, but for -0 + -0.
     """
     if m1 == 0:
         if m2 == 0:
@@ -78,8 +78,8 @@ def _sum(s1: uint256, m1: uint256, e1: uint256, s2: uint256, m2: uint256, e2: ui
     a: uint256 = m1
     b: uint256 = m2
     e: uint256 = e1
-    # Aligned exactly up to 110 bits. Beyond, the lesser is below 2**48·2**-111 of the greater's unit, less than one
-    # in 2**60 of it: any number between 0 and that one rounds alike, so one stands for all.
+    # Aligned exactly up to 110 bits. Beyond, the second is below 2**-87 of the first's unit, and any number between 0 and
+    # 2**-60 of it rounds alike, so one stands for all; or the first is below 2**-63 of the unit of 24 bits that it cannot move.
     if e1 > e2:
         if unsafe_sub(e1, e2) > 110:
             a <<= 60
@@ -89,9 +89,7 @@ def _sum(s1: uint256, m1: uint256, e1: uint256, s2: uint256, m2: uint256, e2: ui
             a <<= unsafe_sub(e1, e2)
             e = e2
     elif unsafe_sub(e2, e1) > 110:
-        a = 1
-        b <<= 60
-        e = unsafe_sub(e2, 60)
+        return self._round(s2, m2, e2)
     else:
         b <<= unsafe_sub(e2, e1)
     if s1 == s2:

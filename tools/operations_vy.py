@@ -71,7 +71,10 @@ def render() -> str:
             + constant("COUNT", len(encoding.CODES)),
             "# By code: 8 bits each (2 for the kind of each argument, first lowest, 2 of the result), and 4 bits, the bytes behind it\n"
             + "".join(constant(name, table) for name, table in tables.items()),
-            "".join(constant(kind, encoding.KINDS[letter]) for kind, letter in (("KIND_REAL", "f"), ("KIND_WHOLE", "i"), ("KIND_VECTOR", "v"))),
+            "".join(
+                constant(kind, encoding.KINDS[letter])
+                for kind, letter in (("KIND_REAL", "f"), ("KIND_WHOLE", "i"), ("KIND_VECTOR", "v"))
+            ),
             "".join(constant(name, getattr(encoding, name)) for name in LIMITS),
             "".join(constant(name, bits(number), f"0x{bits(number):08x}") for name, number in NUMBERS.items()),
             "# Polynomials: highest power first; others in 32 bits each, the next one lowest\n"

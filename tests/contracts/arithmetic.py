@@ -1,5 +1,5 @@
-"""Operations of contracts/scalars.vy on many cases in one call, and the cases: corners of binary32 in all combinations, then
-random ones, among them many whose exponents lie close together."""
+"""Operations of contracts/scalars.vy on many cases in one call, and the cases: corners of binary32 combined, then
+random words, among them many whose exponents lie close together."""
 
 from itertools import product
 from typing import Any
@@ -47,6 +47,7 @@ CORNERS = [
     *(0x0C000000, 0x1A000001, 0x33800000, 0x33800001, 0x34000000, 0x3F000000, 0x3F7FFFFF, 0x3F800000, 0x3F800001),
     *(0x3FC00000, 0x40000000, 0x4B000001, 0x4B400000, 0x4B7FFFFF, 0x7E800000, 0x7F000000, 0x7F7FFFFF, 0x7F800000),
     *(0x7F800001, 0x7FC00000, 0x7FFFFFFF),
+    *(0x3F1FFFFF, 0x3F200000, 0x3F3504F2, 0x3F3504F3, 0x3FFFFFFF, 0x42ADFFFF, 0x42AE0000, 0x42AE0001, 0x42B00001),
 ]
 CORNERS += [word | 1 << 31 for word in CORNERS]
 
@@ -71,7 +72,9 @@ class Machine:
         parts = []
         for part in (cases[i : i + PART] for i in range(0, len(cases), PART)):
             head = (CODES[name], 64, len(part))
-            raw = self._call("batch(uint256,uint256[])", *(number.to_bytes(32, "big") for number in head), part.tobytes())
+            raw = self._call(
+                "batch(uint256,uint256[])", *(number.to_bytes(32, "big") for number in head), part.tobytes()
+            )
             parts.append(_lowest(raw))
         return np.concatenate(parts)
 

@@ -5,12 +5,14 @@ tools/operations_vy.py.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.graph import CONSTANTS, POSITION, Instruction, Node
 from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.protocol.errors import Refused
@@ -24,6 +26,8 @@ KINDS: Final = {"f": 1, "i": 2, "v": 3}
 """Kind of a register -> its two bits in `operations.SIGNATURES`; a register that was not written has none."""
 VECTOR: Final = (16, 32)
 """Widths of vectors; each is its own byte in a body's head."""
+CHAINS: Final = 16
+"""Of a fold whose chains are joined by a tree (GRA-7)."""
 MAX_GIVEN: Final = 16
 """Registers that hold something before the first instruction: one a load, and a fold's accumulator."""
 MAX_INSTRUCTIONS: Final = 48
@@ -59,19 +63,27 @@ def size(name: str) -> int:
 
 def body(node: Node) -> bytes:
     """A node's body. Raises as `decode`, for bodies that are too long for a contract."""
-    given = [view.width if view.width > 1 else KINDS[kind] for view, kind in zip(node.loads, node.load_kinds, strict=True)]
-    return _bytes([*given, KINDS[node.kind]] if node.fold else given, node.body)
+    given = [
+        view.width if view.width > 1 else KINDS[kind] for view, kind in zip(node.loads, node.load_kinds, strict=True)
+    ]
+    return written([*given, KINDS[node.kind]] if node.fold else given, node.body)
 
 
 def tree(node: Node) -> bytes:
     """The body that joins a fold's 16 chains to its element (GRA-7): the chains are what is given."""
-    assert node.lanes == 16, node.name
-    joins = [Instruction(node.join, (i, i + 8)) for i in range(8)]  # registers 16 to 23
-    joins += [Instruction(node.join, (first + i, first + half + i)) for first, half in ((16, 4), (24, 2), (28, 1)) for i in range(half)]
-    return _bytes([KINDS[node.kind]] * 16, joins)
+    assert node.lanes == CHAINS, node.name
+    joins: list[Instruction] = []
+    layer = list(range(CHAINS))
+    while len(layer) > 1:
+        half = len(layer) // 2
+        first = CHAINS + len(joins)
+        joins += [Instruction(node.join, (layer[i], layer[i + half])) for i in range(half)]
+        layer = list(range(first, first + half))
+    return written([KINDS[node.kind]] * CHAINS, joins)
 
 
-def _bytes(given: list[int], instructions: Any) -> bytes:
+def written(given: Sequence[int], instructions: Sequence[Instruction]) -> bytes:
+    """The bytes of a body. Raises as `decode`."""
     raw = bytes([len(given), *given])
     for instruction in instructions:
         name = instruction.operation
@@ -125,14 +137,16 @@ def _instruction(raw: bytes, at: int, given: tuple[int, ...], kinds: list[str]) 
         raise Refused("body.axis", f"axis {arguments[0]}, below {MAX_AXES}")
     for argument, kind in zip(arguments, takes(name), strict=False):
         if argument >= len(kinds) or kinds[argument] != kind:
-            raise Refused("body.argument", f"{name} takes {takes(name)}: register {argument} of {len(kinds)} is not {kind}")
+            raise Refused(
+                "body.argument", f"{name} takes {takes(name)}: register {argument} of {len(kinds)} is not {kind}"
+            )
     if name == "dot" and given[arguments[0]] != given[arguments[1]]:
         raise Refused("body.argument", f"dot of {given[arguments[0]]} and {given[arguments[1]]} elements")
     return Instruction(name, arguments)
 
 
 def word(values: Array) -> int:
-    """An operand as a contract takes it: a number's 32 bits; of several whole numbers a vector, one byte each, 32 bytes.
+    """An operand as a contract takes it: a number's 32 bits; of several whole numbers one byte each, 32 in all.
 
     Raises Refused("dots.range") for an element of a vector that is not from -128 to 127."""
     if values.size == 1:
@@ -140,3 +154,38 @@ def word(values: Array) -> int:
     if not -128 <= values.min() <= values.max() <= 127:
         raise Refused("dots.range", f"{values.min()} to {values.max()}, must be -128 to 127")
     return int.from_bytes(values.astype(np.int8).tobytes().ljust(32, b"\0"), "big")
+
+
+def step(raw: bytes, operands: Sequence[int], indices: Sequence[int] = (), position: int = 0) -> int:
+    """One turn: what `contracts/Step.vy` answers to the same arguments, a word.
+
+    Args:
+        raw: the body.
+        operands: one word a given register, as `word` makes them.
+        indices: of the space's axes, then of the fold's.
+
+    Raises as `decode`, and Refused: `step.operands`, `step.word`, `step.vector`, `body.axis`."""
+    read = decode(raw)
+    if len(operands) != len(read.given):
+        raise Refused("step.operands", f"{len(operands)} words for {len(read.given)} registers")
+    for instruction in read.instructions:
+        if instruction.operation == AXIS and instruction.arguments[0] >= len(indices):
+            raise Refused("body.axis", f"axis {instruction.arguments[0]} of {len(indices)}")
+    given = [_operand(code, operand) for code, operand in zip(read.given, operands, strict=True)]
+    axes = [np.array([index & 0xFFFFFFFF], np.uint32).view(np.int32).astype(np.int64) for index in indices]
+    with np.errstate(all="ignore"):
+        found = evaluate.run(read.instructions, given, position, axes)
+    return word(found)
+
+
+def _operand(code: int, operand: int) -> Array:
+    """The register of a word."""
+    if code in VECTOR:
+        raw = operand.to_bytes(32, "big")
+        if any(raw[code:]):
+            raise Refused("step.vector", f"more than {code} elements")
+        return np.frombuffer(raw[:code], np.int8).astype(np.int32).reshape(1, code)
+    if not 0 <= operand < 2**32:
+        raise Refused("step.word", f"{operand:#x} has more than 32 bits")
+    found = np.array([operand], np.uint32)
+    return evaluate.canonical(found.view(np.float32)) if code == KINDS["f"] else found.view(np.int32)
