@@ -47,10 +47,7 @@ def step(
         operand: uint256 = operands[i]
         kind: uint256 = given >> 248
         given <<= 8
-        if kind == operations.KIND_REAL:
-            assert operand <= WORD, "step.word"
-            operand = binary32.canonical(operand)
-        elif kind == operations.KIND_WHOLE:
+        if kind == operations.KIND_REAL or kind == operations.KIND_WHOLE:
             assert operand <= WORD, "step.word"
         else:
             if kind == 16:
@@ -105,5 +102,6 @@ def step(
     last: uint256 = (kinds >> ((count - 1) << 1)) & 3
     assert last != operations.KIND_VECTOR, "body.result"
     if last == operations.KIND_REAL:
+        # only here: no operation gives anything that depends on a NaN's bits
         return binary32.canonical(registers[count - 1])
     return registers[count - 1]

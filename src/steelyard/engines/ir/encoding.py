@@ -172,9 +172,9 @@ def step(raw: bytes, operands: Sequence[int], indices: Sequence[int] = (), posit
         if instruction.operation == AXIS and instruction.arguments[0] >= len(indices):
             raise Refused("body.axis", f"axis {instruction.arguments[0]} of {len(indices)}")
     given = [_operand(code, operand) for code, operand in zip(read.given, operands, strict=True)]
-    axes = [np.array([index & 0xFFFFFFFF], np.uint32).view(np.int32).astype(np.int64) for index in indices]
+    *axes, here = (np.array([number & 0xFFFFFFFF], np.uint32).view(np.int32) for number in (*indices, position))
     with np.errstate(all="ignore"):
-        found = evaluate.run(read.instructions, given, position, axes)
+        found = evaluate.run(read.instructions, given, int(here[0]), axes)
     return word(found)
 
 

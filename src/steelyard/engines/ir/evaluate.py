@@ -94,7 +94,7 @@ def _body(node: Node, position: int, axes: list[Whole], loads: list[Array], accu
     return run(node.body, loads if accumulator is None else [*loads, accumulator], position, axes)
 
 
-def run(body: Sequence[Instruction], given: list[Array], position: int, axes: Sequence[Whole]) -> Array:
+def run(body: Sequence[Instruction], given: list[Array], position: int, axes: Sequence[Array]) -> Array:
     """A body's last register, [count].
 
     `given`: the registers before its own, [count] each; `axes`: the index along each axis, [count] each."""
