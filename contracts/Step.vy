@@ -65,7 +65,7 @@ def step(
         text: uint256 = extract32(code, at, output_type=uint256)
         operation: uint256 = text >> 248
         assert operation < operations.COUNT, "body.operation"
-        at += 1 + ((operations.SIZES >> (operation << 2)) & 15)
+        at = unsafe_add(at, unsafe_add((operations.SIZES >> (operation << 2)) & 15, 1))
         assert at <= size, "body.length"
         signature: uint256 = (operations.SIGNATURES >> (operation << 3)) & 255
         result: uint256 = 0
@@ -96,7 +96,7 @@ def step(
             result = (text >> 216) & WORD
         registers[count] = result
         kinds |= (signature >> 6) << (count << 1)
-        count += 1
+        count = unsafe_add(count, 1)
     assert at == size, "body.length"
     assert count > 0, "body.result"
     last: uint256 = (kinds >> ((count - 1) << 1)) & 3

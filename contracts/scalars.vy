@@ -22,56 +22,58 @@ def do(code: uint256, a: uint256, b: uint256, c: uint256) -> uint256:
     """
     The result; reverts "body.operation" for a code that is no operation on registers.
     """
-    # those that most steps are made of come first
-    if code == operations.FMA:
-        return binary32.fma(a, b, c)
-    if code == operations.MUL:
-        return binary32.mul(a, b)
-    if code == operations.ADD:
-        return binary32.add(a, b)
-    if code == operations.FLOAT:
-        return binary32.from_whole(a)
-    if code == operations.DOT:
-        return dots.dot(a, b)
-    if code == operations.SUB:
-        return binary32.sub(a, b)
-    if code == operations.DIV:
-        return binary32.div(a, b)
+    # Codes in order: six of arithmetic, signs, four functions, then what gives or takes whole numbers.
+    if code <= operations.SQRT:
+        if code == operations.FMA:
+            return binary32.fma(a, b, c)
+        if code == operations.MUL:
+            return binary32.mul(a, b)
+        if code == operations.ADD:
+            return binary32.add(a, b)
+        if code == operations.SUB:
+            return binary32.sub(a, b)
+        if code == operations.DIV:
+            return binary32.div(a, b)
+        return binary32.sqrt(a)
+    if code >= operations.IADD:
+        if code == operations.DOT:
+            return dots.dot(a, b)
+        if code == operations.IADD:
+            return unsafe_add(a, b) & WORD
+        if code == operations.IMUL:
+            return unsafe_mul(a, b) & WORD
+        if code == operations.IAND:
+            return a & b
+        if code == operations.ILARGER:
+            return a if a ^ SIGN > b ^ SIGN else b
+        if code == operations.ILESS:
+            return convert(a ^ SIGN < b ^ SIGN, uint256)
+        if code == operations.IEQUAL:
+            return convert(a == b, uint256)
+        assert code == operations.ISELECT, "body.operation"
+        return b if a != 0 else c
+    if code >= operations.LESS:
+        if code == operations.FLOAT:
+            return binary32.from_whole(a)
+        if code == operations.LESS:
+            return convert(binary32.less(a, b), uint256)
+        if code == operations.SELECT:
+            return b if a != 0 else c
+        if code == operations.BITS:
+            return binary32.canonical(a)
+        if code == operations.ROUND:
+            return binary32.to_whole(a)
+        return a  # real
     if code == operations.NEG:
         return a ^ SIGN
     if code == operations.ABS:
         return a & MAGNITUDE
     if code == operations.LARGER:
         return a if binary32.less(b, a) else b
-    if code == operations.LESS:
-        return convert(binary32.less(a, b), uint256)
-    if code == operations.SELECT or code == operations.ISELECT:
-        return b if a != 0 else c
-    if code == operations.BITS:
-        return binary32.canonical(a)
-    if code == operations.REAL:
-        return a
-    if code == operations.ROUND:
-        return binary32.to_whole(a)
-    if code == operations.IADD:
-        return unsafe_add(a, b) & WORD
-    if code == operations.IMUL:
-        return unsafe_mul(a, b) & WORD
-    if code == operations.IAND:
-        return a & b
-    if code == operations.ILARGER:
-        return a if a ^ SIGN > b ^ SIGN else b
-    if code == operations.ILESS:
-        return convert(a ^ SIGN < b ^ SIGN, uint256)
-    if code == operations.IEQUAL:
-        return convert(a == b, uint256)
     if code == operations.EXP:
         return functions.exp(a)
-    if code == operations.SQRT:
-        return binary32.sqrt(a)
+    if code == operations.LOG:
+        return functions.logarithm(a)
     if code == operations.TANH:
         return functions.tanh(a)
-    if code == operations.ERF:
-        return functions.erf(a)
-    assert code == operations.LOG, "body.operation"
-    return functions.logarithm(a)
+    return functions.erf(a)

@@ -1,6 +1,8 @@
 """The last step of a dispute, executed by a contract: bodies made for it, hostile bytes, every node of small models."""
 
+import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from steelyard.engines.ir.encoding import MAX_AXES, MAX_BYTES, MAX_GIVEN, word
 from steelyard.engines.ir.graph import Node
 from steelyard.protocol.errors import Refused
 
+VECTORS = Path(__file__).parents[2] / "vectors" / "steps"
 IDS = [int(unit) for unit in np.random.default_rng(6).integers(0, 100, 40)]
 PLACE = 37
 """The position whose nodes are stepped: beyond a window of 20, no multiple of 16."""
@@ -101,6 +104,18 @@ def test_gra_15_a_malformed_body_is_refused_by_the_contract(world: Bare, how: st
 def test_gra_16_operands_that_do_not_fit_are_refused_by_the_contract(world: Bare, how: str):
     raw, operands, rule = UNFIT[how]
     assert answered(world, raw, operands, [], 0) == rule
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_vector_of_a_step_gives_its_result_in_the_contract_or_is_refused_by_its_rule(world: Bare, path: Path):
+    case = json.loads(path.read_text())
+    told_ = case["input"]
+    operands = [int(operand, 16) for operand in told_["operands"]]
+    found = answered(world, bytes.fromhex(told_["body"][2:]), operands, told_["indices"], told_["position"])
+    if "result" in case:
+        assert found == int(case["result"], 16)
+    else:
+        assert found == (case["refused"] if len(operands) <= MAX_GIVEN else "")  # the ABI's own bound
 
 
 # -- real models ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from steelyard.engines.ir import encoding
 from steelyard.protocol import merkle, price, roots
 from steelyard.protocol.eip712 import Domain, read_hex
 from steelyard.protocol.errors import Refused
@@ -94,6 +95,11 @@ def cost(told: dict[str, Any]) -> Any:
     return str(price.price(Offer.from_json({**plain, **changed}), told["prompt_units"], told["new_units"]))
 
 
+def step(told: dict[str, Any]) -> Any:
+    operands = [int.from_bytes(raw(operand), "big") for operand in told["operands"]]
+    return shown(encoding.step(raw(told["body"]), operands, told["indices"], told["position"]).to_bytes(4, "big"))
+
+
 REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "records": record,
     "malformed": malformed,
@@ -103,6 +109,7 @@ REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "roots": root,
     "coins": coin,
     "prices": cost,
+    "steps": step,
 }
 CASES = sorted(path for folder in REPLAY for path in (VECTORS / folder).glob("*.json"))
 

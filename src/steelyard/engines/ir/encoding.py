@@ -1,4 +1,4 @@
-"""Bodies and their operands as bytes and words, as a contract takes them (spec/ir.md, GRA-15 to GRA-18).
+"""Bodies and their operands as bytes and words, as a contract takes them (spec/ir.md, GRA-15 to GRA-17).
 
 `contracts/Step.vy` reads the same bytes and refuses by the same names; its numbers are written from the tables here by
 tools/operations_vy.py.
@@ -63,9 +63,8 @@ def size(name: str) -> int:
 
 def body(node: Node) -> bytes:
     """A node's body. Raises as `decode`, for bodies that are too long for a contract."""
-    given = [
-        view.width if view.width > 1 else KINDS[kind] for view, kind in zip(node.loads, node.load_kinds, strict=True)
-    ]
+    loads = zip(node.loads, node.load_kinds, strict=True)
+    given = [view.width if view.width > 1 else KINDS[kind] for view, kind in loads]
     return written([*given, KINDS[node.kind]] if node.fold else given, node.body)
 
 
@@ -84,6 +83,10 @@ def tree(node: Node) -> bytes:
 
 def written(given: Sequence[int], instructions: Sequence[Instruction]) -> bytes:
     """The bytes of a body. Raises as `decode`."""
+    if len(given) > MAX_GIVEN:
+        raise Refused("body.given", f"{len(given)} registers given, at most {MAX_GIVEN}")
+    if len(instructions) > MAX_INSTRUCTIONS:
+        raise Refused("body.length", f"{len(instructions)} instructions, at most {MAX_INSTRUCTIONS}")
     raw = bytes([len(given), *given])
     for instruction in instructions:
         name = instruction.operation
@@ -94,7 +97,7 @@ def written(given: Sequence[int], instructions: Sequence[Instruction]) -> bytes:
 
 
 def decode(raw: bytes) -> Encoded:
-    """Reads a body; what it accepts, `body` would write just so.
+    """Reads a body; what it accepts, `written` would write just so.
 
     Raises Refused: `body.length`, `body.given`, `body.kind`, `body.operation`, `body.argument`, `body.axis`,
     `body.result`."""
@@ -137,9 +140,8 @@ def _instruction(raw: bytes, at: int, given: tuple[int, ...], kinds: list[str]) 
         raise Refused("body.axis", f"axis {arguments[0]}, below {MAX_AXES}")
     for argument, kind in zip(arguments, takes(name), strict=False):
         if argument >= len(kinds) or kinds[argument] != kind:
-            raise Refused(
-                "body.argument", f"{name} takes {takes(name)}: register {argument} of {len(kinds)} is not {kind}"
-            )
+            told = f"{name} takes {takes(name)}: register {argument} of {len(kinds)} is not {kind}"
+            raise Refused("body.argument", told)
     if name == "dot" and given[arguments[0]] != given[arguments[1]]:
         raise Refused("body.argument", f"dot of {given[arguments[0]]} and {given[arguments[1]]} elements")
     return Instruction(name, arguments)
@@ -157,12 +159,12 @@ def word(values: Array) -> int:
 
 
 def step(raw: bytes, operands: Sequence[int], indices: Sequence[int] = (), position: int = 0) -> int:
-    """One turn: what `contracts/Step.vy` answers to the same arguments, a word.
+    """One turn of a node's loops, or a tree: the word that `contracts/Step.vy` answers to the same arguments.
 
     Args:
         raw: the body.
         operands: one word a given register, as `word` makes them.
-        indices: of the space's axes, then of the fold's.
+        indices: along the space's axes, then the fold's.
 
     Raises as `decode`, and Refused: `step.operands`, `step.word`, `step.vector`, `body.axis`."""
     read = decode(raw)

@@ -80,13 +80,16 @@ def test_gra_17_the_tree_of_16_chains_is_a_body() -> None:
     assert step(encoding.tree(node), [word(chain) for chain in chains]) == word(whole)
 
 
-def test_a_body_too_long_for_a_contract_is_refused_when_it_is_encoded() -> None:
-    def long(b: Body, a: Register) -> Register:
-        for _ in range(49):
+@pytest.mark.parametrize(
+    ("loads", "count", "rule"), [(1, 49, r"body\.length: 49"), (17, 1, r"body\.given: 17"), (1, 300, r"body\.length")]
+)
+def test_a_body_too_long_for_a_contract_is_refused_when_it_is_encoded(loads: int, count: int, rule: str) -> None:
+    def long(b: Body, a: Register, *_: Register) -> Register:
+        for _ in range(count):
             a = b.do("neg", a)
         return a
 
     g = Graph(inputs={"x": "f"})
-    g.map("long", [Affine(1)], [View("x", (1,))], long)
-    with pytest.raises(Refused, match=r"^body\.length: more than 48"):
+    g.map("long", [Affine(1)], [View("x", (1,))] * loads, long)
+    with pytest.raises(Refused, match=rf"^{rule}"):
         encoding.body(g.by_name["long"])
