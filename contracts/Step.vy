@@ -6,6 +6,7 @@
     operands and which indices a step needs is its caller's matter; here they are only computed with.
 @custom:invariant
     - the result follows from the arguments and nothing else; whatever has no result is refused by name
+    - at most MAX_INSTRUCTIONS operations, MAX_FUNCTIONS of them functions, so a step has a greatest price
     - an operation reads only registers that are written, of the kinds that it takes
 """
 
@@ -41,6 +42,7 @@ def step(
     # COMPUTE
     registers: uint256[MAX_REGISTERS] = empty(uint256[MAX_REGISTERS])
     kinds: uint256 = 0  # two bits a register; none yet written has none, so an argument's kind says also that it is there
+    functions: uint256 = 0
     wide: uint256 = 0  # one bit a register: a vector of 32 and not of 16
     given: uint256 = extract32(code, 1, output_type=uint256)
     for i: uint256 in range(count, bound=MAX_GIVEN):
@@ -67,6 +69,7 @@ def step(
         assert operation < operations.COUNT, "body.operation"
         at = unsafe_add(at, unsafe_add((operations.SIZES >> (operation << 2)) & 15, 1))
         assert at <= size, "body.length"
+        functions = unsafe_add(functions, (operations.FUNCTIONS >> operation) & 1)
         signature: uint256 = (operations.SIGNATURES >> (operation << 3)) & 255
         result: uint256 = 0
         if signature & 3 != 0:
@@ -98,6 +101,7 @@ def step(
         kinds |= (signature >> 6) << (count << 1)
         count = unsafe_add(count, 1)
     assert at == size, "body.length"
+    assert functions <= operations.MAX_FUNCTIONS, "body.functions"
     assert count > 0, "body.result"
     last: uint256 = (kinds >> ((count - 1) << 1)) & 3
     assert last != operations.KIND_VECTOR, "body.result"

@@ -38,9 +38,11 @@ AXIS: constant(uint256) = 29
 POSITION: constant(uint256) = 30
 COUNT: constant(uint256) = 31
 
-# By code: 8 bits each (2 for the kind of each argument, first lowest, 2 of the result), and 4 bits, the bytes behind it
+# By code: 8 bits each (2 for the kind of each argument, first lowest, 2 of the result), 4 bits, the bytes behind it,
+# 1 bit for those that MAX_FUNCTIONS counts
 SIGNATURES: constant(uint256) = 227043305496283285449823785284221956210278939835683560345445442429974299973
 SIZES: constant(uint256) = 105188548176413240895085532549423650
+FUNCTIONS: constant(uint256) = 7680
 
 KIND_REAL: constant(uint256) = 1
 KIND_WHOLE: constant(uint256) = 2
@@ -49,6 +51,7 @@ KIND_VECTOR: constant(uint256) = 3
 MAX_GIVEN: constant(uint256) = 16
 MAX_INSTRUCTIONS: constant(uint256) = 48
 MAX_REGISTERS: constant(uint256) = 64
+MAX_FUNCTIONS: constant(uint256) = 4
 MAX_AXES: constant(uint256) = 8
 MAX_BYTES: constant(uint256) = 257
 

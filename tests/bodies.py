@@ -2,7 +2,18 @@
 
 from hypothesis import strategies as st
 
-from steelyard.engines.ir.encoding import CODES, KINDS, MAX_AXES, MAX_BYTES, MAX_GIVEN, MAX_INSTRUCTIONS, gives, takes
+from steelyard.engines.ir.encoding import (
+    CODES,
+    FUNCTIONS,
+    KINDS,
+    MAX_AXES,
+    MAX_BYTES,
+    MAX_FUNCTIONS,
+    MAX_GIVEN,
+    MAX_INSTRUCTIONS,
+    gives,
+    takes,
+)
 
 KIND_OF = {KINDS["f"]: "f", KINDS["i"]: "i", 16: "v16", 32: "v32"}
 
@@ -13,10 +24,13 @@ def bodies(draw: st.DrawFn) -> bytes:
     given = [*draw(st.lists(st.sampled_from(list(KIND_OF)), max_size=MAX_GIVEN - 1)), draw(st.sampled_from([1, 2]))]
     kinds = [KIND_OF[code] for code in given]
     raw = bytes([len(given), *given])
+    dear = 0
     for _ in range(draw(st.integers(0, MAX_INSTRUCTIONS))):
         width = draw(st.sampled_from(["v16", "v32"]))
         there = {kind[0]: [i for i, k in enumerate(kinds) if k == kind] for kind in ("f", "i", width)}
         name = draw(st.sampled_from([name for name in CODES if all(there[kind] for kind in takes(name))]))
+        if name in FUNCTIONS and (dear := dear + 1) > MAX_FUNCTIONS:
+            continue
         raw += bytes([CODES[name], *(draw(st.sampled_from(there[kind])) for kind in takes(name))])
         if name in ("const", "whole"):
             raw += draw(st.binary(min_size=4, max_size=4))
@@ -61,6 +75,7 @@ REFUSED = {
     "dot-of-two-widths": (b"\2\x10\x20" + do("dot", 0, 1), "body.argument"),
     "axis-8": (b"\0" + do("axis", 8), "body.axis"),
     "49-operations": (b"\1\1" + do("neg", 0) * 49, "body.length"),
+    "5-functions": (b"\1\1" + b"".join(do(name, 0) for name in ("exp", "log", "tanh", "erf", "exp")), "body.functions"),
     "too-long": (bytes(MAX_BYTES + 1), "body.length"),
 }
 """Name -> a body, and the rule that refuses it."""

@@ -11,7 +11,7 @@ from steelyard.engines.ir import encoding, scalars
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "contracts" / "operations.vy"
 SPEC = ROOT / "spec" / "ir.md"
-LIMITS = ("MAX_GIVEN", "MAX_INSTRUCTIONS", "MAX_REGISTERS", "MAX_AXES", "MAX_BYTES")
+LIMITS = ("MAX_GIVEN", "MAX_INSTRUCTIONS", "MAX_REGISTERS", "MAX_FUNCTIONS", "MAX_AXES", "MAX_BYTES")
 NUMBERS = {
     "LOG2E": scalars.LOG2E,
     "LN2_HIGH": scalars.LN2_HIGH,
@@ -44,6 +44,11 @@ def signature(name: str) -> int:
     return sum(encoding.KINDS.get(kind, 0) << (2 * i) for i, kind in enumerate(kinds))
 
 
+def function(name: str) -> int:
+    """1 for what `MAX_FUNCTIONS` counts."""
+    return int(name in encoding.FUNCTIONS)
+
+
 def polynomial(name: str) -> str:
     """The first coefficient, and the others packed: the next in the lowest 32 bits."""
     first, *others = getattr(scalars, name)
@@ -58,7 +63,7 @@ def polynomial(name: str) -> str:
 
 def render() -> str:
     """The whole module."""
-    packed = {"SIGNATURES": (signature, 8), "SIZES": (encoding.size, 4)}
+    packed = {"SIGNATURES": (signature, 8), "SIZES": (encoding.size, 4), "FUNCTIONS": (function, 1)}
     tables = {
         name: sum(of(operation) << (width * code) for operation, code in encoding.CODES.items())
         for name, (of, width) in packed.items()
@@ -69,7 +74,7 @@ def render() -> str:
             HEAD,
             "".join(constant(name.upper(), code) for name, code in encoding.CODES.items())
             + constant("COUNT", len(encoding.CODES)),
-            "# By code: 8 bits each (2 for the kind of each argument, first lowest, 2 of the result), and 4 bits, the bytes behind it\n"
+            "# By code: 8 bits each (2 for the kind of each argument, first lowest, 2 of the result), 4 bits, the bytes behind it,\n# 1 bit for those that MAX_FUNCTIONS counts\n"
             + "".join(constant(name, table) for name, table in tables.items()),
             "".join(
                 constant(kind, encoding.KINDS[letter])

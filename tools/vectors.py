@@ -300,6 +300,7 @@ NO_STEPS: dict[str, tuple[str, bytes, list[int]]] = {
     "body.operation": ("A code that is no operation's.", bytes([1, 1, len(CODES)]), [0]),
     "body.argument": ("A register that is not written yet.", bytes([1, 1, CODES["add"], 0, 1]), [0]),
     "body.axis": ("An axis that there is not.", bytes([0, CODES["axis"], 0]), []),
+    "body.functions": ("Five functions.", bytes([1, 1, *[CODES["exp"], 0] * 5]), [0]),
     "body.result": ("A vector as result.", b"\1\x20", [0]),
     "step.operands": ("One operand for two registers.", ADD, [0]),
     "step.word": ("A number of 33 bits.", ADD, [0, 2**32]),

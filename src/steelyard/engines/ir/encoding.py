@@ -32,6 +32,10 @@ MAX_GIVEN: Final = 16
 """Registers that hold something before the first instruction: one a load, and a fold's accumulator."""
 MAX_INSTRUCTIONS: Final = 48
 MAX_REGISTERS: Final = MAX_GIVEN + MAX_INSTRUCTIONS  # = 64
+FUNCTIONS: Final = ("exp", "log", "tanh", "erf")
+"""Operations that cost a contract ten to twenty times the others."""
+MAX_FUNCTIONS: Final = 4
+"""Of those in one body, so that no node can make a step dear."""
 MAX_AXES: Final = 8
 """Axes of a node's space and fold together."""
 MAX_BYTES: Final = 1 + MAX_GIVEN + 5 * MAX_INSTRUCTIONS  # = 257
@@ -100,7 +104,7 @@ def decode(raw: bytes) -> Encoded:
     """Reads a body; what it accepts, `written` would write just so.
 
     Raises Refused: `body.length`, `body.given`, `body.kind`, `body.operation`, `body.argument`, `body.axis`,
-    `body.result`."""
+    `body.functions`, `body.result`."""
     if not 1 <= len(raw) <= MAX_BYTES:
         raise Refused("body.length", f"{len(raw)} bytes, 1 to {MAX_BYTES}")
     if raw[0] > MAX_GIVEN:
@@ -120,6 +124,9 @@ def decode(raw: bytes) -> Encoded:
         instructions.append(instruction)
         kinds.append(gives(instruction.operation))
         at += 1 + size(instruction.operation)
+    functions = sum(instruction.operation in FUNCTIONS for instruction in instructions)
+    if functions > MAX_FUNCTIONS:
+        raise Refused("body.functions", f"{functions} of {', '.join(FUNCTIONS)}, at most {MAX_FUNCTIONS}")
     if not kinds or kinds[-1] == "v":
         raise Refused("body.result", "the last register is a vector, or there is none")
     return Encoded(given, tuple(instructions))
