@@ -6,7 +6,7 @@ from ctypes.util import find_library
 
 import numpy as np
 import pytest
-from arithmetic import CORNERS, Machine, canonical, cases, expected
+from arithmetic import CORNERS, Machine, Words, canonical, cases, expected
 from sources import Mutant
 
 from steelyard.engines.ir.scalars import OPERATIONS
@@ -20,12 +20,16 @@ def machine() -> Machine:
     return Machine()
 
 
+def computed(machine: Machine, name: str, arguments: list[Words]) -> Words:
+    """What the contract gives; a NaN that is passed on keeps its bits until it is an element."""
+    found = machine(name, *arguments)
+    return canonical(found) if name in ("neg", "abs", "larger", "select", "real") else found
+
+
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "dot"])
 def test_ari_1_gra_8_an_operation_in_vyper_gives_the_bits_that_the_specification_says(machine: Machine, name: str):
     arguments = cases(name, COUNT)
-    found, wanted = machine(name, *arguments), expected(name, arguments)
-    if name in ("neg", "abs", "select", "real"):  # a NaN that is passed on keeps its bits until it is an element
-        found = canonical(found)
+    found, wanted = computed(machine, name, arguments), expected(name, arguments)
     wrong = np.flatnonzero(found != wanted)
     assert len(arguments[0]) >= COUNT
     assert not len(wrong), (name, [f"{words[wrong[0]]:08x}" for words in (*arguments, found, wanted)], len(wrong))
@@ -102,7 +106,7 @@ def test_a_wrong_bit_does_not_go_unnoticed(how: str):
     for name in names:
         arguments = cases(name, 20_000)
         try:
-            found = machine(name, *arguments)
+            found = computed(machine, name, arguments)
         except (AssertionError, RuntimeError):
             continue
         assert (found != expected(name, arguments)).any(), name
