@@ -188,4 +188,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "iselect": Operation("iii", "i", _choose),
     "dot": Operation("vv", "i", _dot),
 }
-"""Whole numbers wrap at 32 bits (two's complement)."""
+"""Whole numbers wrap at 32 bits (two's complement). The order gives their codes (`encoding.CODES`), so another order is
+another version of the graph."""
