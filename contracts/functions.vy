@@ -57,7 +57,8 @@ def exp(a: uint256) -> uint256:
 
 @pure
 @internal
-def logarithm(x: uint256) -> uint256:
+def logarithm(a: uint256) -> uint256:
+    x: uint256 = binary32.canonical(a)
     offset: uint256 = unsafe_sub(x, operations.SQRT_HALF) & WORD
     exponent: uint256 = offset >> 23
     f: uint256 = binary32.sub(unsafe_sub(x, exponent << 23) & WORD, ONE)

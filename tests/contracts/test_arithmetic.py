@@ -95,6 +95,7 @@ MUTANTS = {
     "exp of more than 88": of("functions", "x = min(a, HIGHEST)", "x = a", "exp"),
     "a coefficient too few": of("functions", "range(count, bound=8)", "range(count - 1, bound=8)", "exp", "log", "erf"),
     "log below a half": of("functions", "if offset >= SIGN", "if offset > WORD", "log"),
+    "log of a NaN as it is": of("functions", "x: uint256 = binary32.canonical(a)", "x: uint256 = a", "log"),
     "tanh at 0.625": of("functions", "size < NEAR_TANH", "size <= NEAR_TANH", "tanh"),
     "erf at 1": of("functions", "size <= ONE", "size < ONE", "erf"),
     "erf from 2 on": of("functions", "size < TWO", "size < INFINITY", "erf"),

@@ -98,9 +98,9 @@ def exp(x: Array) -> Array:
 
 def log(x: Array) -> Array:
     """ARI-21: a normal x above 0."""
-    offset = x.view(I32) - I32(SQRT_HALF_BITS)
-    exponent = offset >> 23
-    f = (x.view(I32) - (exponent << 23)).view(F32) - F32(1)
+    word = _bits(x)
+    exponent = (word - I32(SQRT_HALF_BITS)) >> 23
+    f = (word - (exponent << 23)).view(F32) - F32(1)
     e = exponent.astype(F32)
     square = f * f
     y = (f * square) * horner(f, LOG)
