@@ -1,9 +1,9 @@
-"""Writes vectors/{operations,blocks,turns,draws}: what another implementation of the arithmetic must give, bit for bit.
+"""Writes vectors/{operations,blocks,turns,draws,steps}: what another implementation of the arithmetic must give, bit for bit.
 
 Numbers are words of 32 bits as eight hex digits (binary32, or two's complement). `--check` compares.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -18,6 +18,8 @@ from steelyard.engines.canonical.lowering import Lowering
 from steelyard.engines.canonical.pool import Pool
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import evaluate
+from steelyard.engines.ir.encoding import CODES, step, takes
+from steelyard.engines.ir.encoding import KINDS as CODED
 from steelyard.engines.ir.evaluate import canonical
 from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.engines.sampling import Draw, Sampler
@@ -155,5 +157,70 @@ def draws() -> Iterator[Case]:
     pool.close()
 
 
+FMA, ADD, MUL, DIV = (
+    bytes([len(takes(name)), *[1] * len(takes(name)), CODES[name], *range(len(takes(name)))])
+    for name in ("fma", "add", "mul", "div")
+)
+SQRT, ROUND, EXP = (bytes([1, 1, CODES[name], 0]) for name in ("sqrt", "round", "exp"))
+Q8_0 = bytes([6, 32, 1, 32, 1, 1, 1, CODES["mul"], 1, 3, CODES["dot"], 0, 2, CODES["float"], 7, CODES["fma"], 6, 8, 5])
+VECTOR = int.from_bytes(bytes([*range(240, 256), *range(16)]), "big")
+USUAL = {"f": (0xC0133333, 0x3F99999A, 0x3F000000), "i": (2**31 + 5, 7, 3), "v": (VECTOR, VECTOR)}
+"""Operands of the cases of one operation each: -2.3, 1.2, ½; a negative number, 7, 3; whole numbers from -16 to 15."""
+STEPS: dict[str, tuple[str, bytes, list[int]]] = {
+    "fma-rounds-once": ("A product whose last bits alone are left.", FMA, [0x3F800001, 0x3F800001, 0xBF800002]),
+    "fma-a-tie-and-a-little": ("A tie that a far addend decides.", FMA, [0x3F800001, 0x3FC00000, 1]),
+    "fma-a-great-product": ("A product beyond the greatest number.", FMA, [0x7F7FFFFF, 0x40000000, 0xFF7FFFFF]),
+    "fma-of-nothing": ("Infinity times zero.", FMA, [0x7F800000, 0, 0x3F800000]),
+    "add-cancels": ("A sum of zero is +0.", ADD, [0x80000001, 1]),
+    "add-minus-zeros": ("-0 and -0.", ADD, [0x80000000, 0x80000000]),
+    "add-infinities": ("Opposite infinities.", ADD, [0x7F800000, 0xFF800000]),
+    "mul-to-even": ("Half of the least number.", MUL, [1, 0x3F000000]),
+    "mul-beyond": ("Beyond the greatest number.", MUL, [0x7F7FFFFF, 0x7F7FFFFF]),
+    "div-by-minus-zero": ("A number by -0.", DIV, [0x3F800000, 0x80000000]),
+    "sqrt-of-less": ("The root of -1.", SQRT, [0xBF800000]),
+    "round-to-even": ("2.5 as a whole number.", ROUND, [0x40200000]),
+    "exp-of-infinity": ("All above 88 count as 88.", EXP, [0x7F800000]),
+    "a-nan": ("An element that is NaN is 0x7FC00000.", b"\1\1", [0xFFC12345]),
+    "q8-0": ("A turn of a matrix in Q8_0.", Q8_0, [VECTOR, 0x3C23D70A, VECTOR, 0x3C000000, 0, 0xC2280000]),
+}
+NO_STEPS: dict[str, tuple[str, bytes, list[int]]] = {
+    "body.length": ("An operation without its last argument.", ADD[:-1], [0, 0]),
+    "body.given": ("17 registers given.", bytes([17, *[1] * 17]), [0] * 17),
+    "body.kind": ("A register of kind 3.", b"\1\3", [0]),
+    "body.operation": ("A code that is no operation's.", bytes([1, 1, len(CODES)]), [0]),
+    "body.argument": ("A register that is not written yet.", bytes([1, 1, CODES["add"], 0, 1]), [0]),
+    "body.axis": ("An axis that there is not.", bytes([0, CODES["axis"], 0]), []),
+    "body.functions": ("Five functions.", bytes([1, 1, *[CODES["exp"], 0] * 5]), [0]),
+    "body.result": ("A vector as result.", b"\1\x20", [0]),
+    "step.operands": ("One operand for two registers.", ADD, [0]),
+    "step.word": ("A number of 33 bits.", ADD, [0, 2**32]),
+    "step.vector": ("A 17th element.", bytes([2, 16, 16, CODES["dot"], 0, 1]), [0, 1]),
+}
+
+
+def steps() -> Iterator[Case]:
+    """A body, its operands, indices and position -> the word that it gives."""
+    for name, operation in OPERATIONS.items():
+        given = [32 if kind == "v" else CODED[kind] for kind in operation.takes]
+        operands = [USUAL[kind][at] for at, kind in enumerate(operation.takes)] if name != "log" else [0x3F000000]
+        raw = bytes([len(given), *given, CODES[name], *range(len(given))])
+        yield _step(name, f"The operation {name} alone.", raw, operands)
+    for name, (about, raw, operands) in STEPS.items():
+        yield _step(name, about, raw, operands)
+    raw = bytes([0, CODES["axis"], 1, CODES["position"], CODES["iadd"], 0, 1])
+    yield _step("axis-and-position", "The index along axis 1, and the position.", raw, [], [3, 8], 5)
+    for rule, (about, raw, operands) in NO_STEPS.items():
+        yield _step(f"refused-{rule.replace('.', '-')}", about, raw, operands, refused=rule)
+
+
+def _step(
+    name: str, about: str, raw: bytes, operands: list[int], indices: Sequence[int] = (), at: int = 0, refused: str = ""
+) -> Case:
+    words = [hexed(operand.to_bytes(32, "big")) for operand in operands]
+    told = {"body": hexed(raw), "operands": words, "indices": [*indices], "position": at}
+    result = {"refused": refused} if refused else {"result": hexed(step(raw, operands, indices, at).to_bytes(4, "big"))}
+    return f"steps/{name}", {"about": about, "input": told, **result}
+
+
 if __name__ == "__main__":
-    raise SystemExit(write("arithmetic vectors", operations, blocks, turns, draws))
+    raise SystemExit(write("arithmetic vectors", operations, blocks, turns, draws, steps))

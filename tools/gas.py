@@ -8,9 +8,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).parent.parent
 SNAPSHOT = ROOT / "bench" / "gas.json"
-CONTRACTS = ("Token", "Bonds", "Registry", "Escrow", "Orders", "Rulings")
+CONTRACTS = ("Token", "Bonds", "Registry", "Escrow", "Orders", "Rulings", "Step")
 
 sys.path.insert(0, str(ROOT / "tests" / "contracts"))
 
@@ -20,12 +22,18 @@ from on_anvil import AnvilCourtroom, AnvilDesk, AnvilWorld  # noqa: E402
 from sources import compiled  # noqa: E402
 from world import NOBODY, UNITS, key  # noqa: E402
 
+from steelyard.engines.canonical.blocks import WEIGHTS  # noqa: E402
+from steelyard.engines.ir.encoding import CODES, VECTOR, body, takes, tree, word  # noqa: E402
+from steelyard.engines.ir.graph import Graph, Node, View  # noqa: E402
+
 SESSION, RIVAL, WATCHER = key("session"), key("rival"), key("watcher")
 
 
 def deployment() -> dict[str, int]:
     """Gas to deploy each contract."""
-    return dict(AnvilCourtroom().deployed)
+    room = AnvilCourtroom()
+    room.deploy("Step", ())
+    return dict(room.deployed)
 
 
 def of_token(gas: dict[str, int]) -> None:
@@ -171,10 +179,48 @@ def of_rulings(gas: dict[str, int]) -> None:
     gas["rulings.convict_twice"] = room.gas
 
 
+def of_step(gas: dict[str, int]) -> None:
+    """A body of nothing (what a transaction and its loading cost), single operations, turns of real nodes."""
+    world = AnvilWorld()
+    contract = world.deploy("Step", ())
+    numbers = [word(np.array([number], np.float32)) for number in (1.1, -2.3, 0.7)]
+    vectors = {width: word(np.arange(-9, width - 9, dtype=np.int32) * 5) for width in VECTOR}
+
+    def step(name: str, raw: bytes, operands: list[int]) -> None:
+        world.call(EVE.address, contract.address, contract.calldata("step", (raw, operands, [], 0)))
+        gas[f"step.{name}"] = world.gas
+
+    step("nothing", bytes([3, 1, 1, 1]), numbers)
+    for name in ("add", "mul", "div", "fma", "sqrt", "exp", "log", "tanh", "erf"):
+        count = len(takes(name))
+        step(name, bytes([count, *[1] * count, CODES[name], *range(count)]), numbers[:count])
+    step("dot of 32", bytes([2, 32, 32, CODES["dot"], 0, 1]), [vectors[32]] * 2)
+    for name, node in turns().items():
+        operands = [vectors[view.width] if view.width > 1 else numbers[i % 3] for i, view in enumerate(node.loads)]
+        step(f"a turn of {name}", body(node), operands + numbers[:1] * bool(node.fold))
+    step("the tree of 16 chains", tree(turns()["squares"]), [numbers[0]] * 16)
+
+
+def turns() -> dict[str, Node]:
+    """Nodes of the graphs that models are lowered to: matrices of three formats, attention, a gate, squares."""
+    g = Graph(inputs={"f": "f", "i": "i"})
+    one = View("f", (0, 0))
+    for kind in ("q8_0", "q4_1", "q6_k"):
+        parts = WEIGHTS[kind].parts
+        views = [View("i" if part.field in ("q", "sc") else "f", (0, 0), width=part.width) for part in parts]
+        views += [View("i", (0, 0), width=part.width) for part in parts if part.width > 1]
+        g.fold(kind, [1], 1, [*views, one, one], WEIGHTS[kind].turn)
+    g.fold("attention dots", [1], 1, [one, one], lambda b, acc, q, k: b.do("fma", q, k, acc))
+    g.map("attention weights", [1, 1], [one, one], lambda b, a, most: b.do("exp", a - most))
+    g.map("gate", [1, 1], [one, one], lambda b, a, up: a / (b.do("exp", b.do("neg", a)) + 1.0) * up)
+    g.fold("squares", [1], 1, [one], lambda b, acc, a: b.do("fma", a, a, acc), lanes=16)
+    return g.by_name
+
+
 def measure() -> dict[str, dict[str, int]]:
     """The whole snapshot."""
     gas: dict[str, int] = {}
-    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders, of_rulings):
+    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders, of_rulings, of_step):
         part(gas)
     sizes = {name: len(compiled(name).runtime) for name in CONTRACTS}
     return {"runtime bytes, at most 24,576": sizes, "gas to deploy": deployment(), "gas": gas}

@@ -65,9 +65,11 @@ def compiled(name: str, mutant: Mutant | None = None) -> Artifact:
 
 
 @cache
-def compiled_source(source: str) -> Artifact:
-    """A contract of a test's own, which may import our modules."""
-    bundle = FilesystemInputBundle([SOURCES])
+def compiled_source(source: str, mutant: Mutant | None = None) -> Artifact:
+    """A contract of a test's own, which may import our modules, one of them perhaps a mutant's."""
+    bundle = (
+        _Mutating([SOURCES], mutant.contract, mutant.old, mutant.new) if mutant else FilesystemInputBundle([SOURCES])
+    )
     path = SOURCES / "test.vy"
     return _artifact(FileInput(-1, path, path, source), bundle)
 

@@ -13,6 +13,7 @@ from bare_kernels import Bare
 from steelyard.engines.canonical import native, rope
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.grammars import Grammars
+from steelyard.engines.ir import encoding
 from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.protocol import merkle, price, roots
 from steelyard.protocol.eip712 import Domain, read_hex
@@ -174,6 +175,11 @@ def draw(told: dict[str, Any]) -> Any:
     return reference.pick(floats(told["logits"]), temperature, int(told["seed"]), int(told["position"]))
 
 
+def step(told: dict[str, Any]) -> Any:
+    operands = [int.from_bytes(raw(operand), "big") for operand in told["operands"]]
+    return shown(encoding.step(raw(told["body"]), operands, told["indices"], told["position"]).to_bytes(4, "big"))
+
+
 REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "records": record,
     "malformed": malformed,
@@ -188,6 +194,7 @@ REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "blocks": block,
     "turns": turn,
     "draws": draw,
+    "steps": step,
 }
 CASES = sorted(path for folder in REPLAY for path in (VECTORS / folder).glob("*.json"))
 

@@ -4,12 +4,13 @@ Slow and exact, beside the kernels that compute the same at speed. Only what is 
 matrix product loads one row.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.engines.ir.graph import CONSTANTS, POSITION, Node, View
+from steelyard.engines.ir.graph import CONSTANTS, POSITION, Instruction, Node, View
 from steelyard.engines.ir.scalars import F32, I32, NAN_BITS, OPERATIONS
 from steelyard.protocol.errors import Refused
 
@@ -102,9 +103,15 @@ def _loads(node: Node, position: int, axes: list[Whole], values: Values) -> list
 
 
 def _body(node: Node, position: int, axes: list[Whole], loads: list[Array], accumulator: Array | None) -> Array:
-    registers = loads if accumulator is None else [*loads, accumulator]
-    count = len(axes[0]) if axes else 1
-    for instruction in node.body:
+    return run(node.body, loads if accumulator is None else [*loads, accumulator], position, axes)
+
+
+def run(body: Sequence[Instruction], given: list[Array], position: int, axes: Sequence[Array]) -> Array:
+    """A body's last register, [count].
+
+    `given`: the registers before its own, [count] each; `axes`: the index along each axis, [count] each."""
+    registers, count = list(given), len(axes[0]) if axes else 1
+    for instruction in body:
         name, arguments = instruction.operation, instruction.arguments
         if name in CONSTANTS:
             word = np.array(instruction.word, np.uint32)

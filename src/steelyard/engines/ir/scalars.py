@@ -98,9 +98,9 @@ def exp(x: Array) -> Array:
 
 def log(x: Array) -> Array:
     """ARI-21: a normal x above 0."""
-    offset = x.view(I32) - I32(SQRT_HALF_BITS)
-    exponent = offset >> 23
-    f = (x.view(I32) - (exponent << 23)).view(F32) - F32(1)
+    word = _bits(x)
+    exponent = (word - I32(SQRT_HALF_BITS)) >> 23
+    f = (word - (exponent << 23)).view(F32) - F32(1)
     e = exponent.astype(F32)
     square = f * f
     y = (f * square) * horner(f, LOG)
@@ -110,7 +110,8 @@ def log(x: Array) -> Array:
 
 
 def _round(x: Array) -> Array:
-    return (x + MAGIC).view(I32) - I32(0x4B400000)
+    """Beyond 2**22, where no kernel's result is used, the same bits on every machine nevertheless."""
+    return _bits(x + MAGIC) - I32(0x4B400000)
 
 
 def _signed(size: Array, like: Array) -> Array:
@@ -187,4 +188,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "iselect": Operation("iii", "i", _choose),
     "dot": Operation("vv", "i", _dot),
 }
-"""Whole numbers wrap at 32 bits (two's complement)."""
+"""Whole numbers wrap at 32 bits (two's complement). The order gives their codes (`encoding.CODES`), so another order is
+another version of the graph."""
