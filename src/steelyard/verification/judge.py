@@ -4,6 +4,7 @@ Order of checks: what the records say by themselves (free), then the judge's own
 that fails is the verdict. Whatever goes wrong on our side is CannotTell: a judge that cannot run says nothing.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from steelyard.protocol.records import Kind, Level, Order
 from steelyard.protocol.verdicts import CannotTell, Cheated, Honest, Outcome, Verdict
 from steelyard.verification import checks
 from steelyard.verification.claim import Claim, defect
+
+log = logging.getLogger("steelyard.judge")
 
 JobOf = Callable[[Order, Sequence[int], bytes], Job]
 """How a kind of work turns an order, its prompt and its grammar into a run (`work.generate.job_of`)."""
@@ -95,8 +98,9 @@ def _by_run(claim: Claim, engine: Engine, job_of: JobOf) -> Judgement:
             return Judgement(CannotTell("own engine gave two different runs of one answer"), opened=True)
     except SteelyardError as error:
         return Judgement(CannotTell(f"own engine: {error}"), opened=True)
-    except Exception as error:  # noqa: BLE001  the port is others' code: whatever it raises is a failure of ours
-        return Judgement(CannotTell(f"own engine failed: {type(error).__name__}: {error!s:.200}"), opened=True)
+    except Exception as error:  # the port is others' code: whatever it raises is a failure of ours
+        log.exception("own engine failed")  # its text may tell what is nobody's business: a verdict travels
+        return Judgement(CannotTell(f"own engine failed: {type(error).__name__}"), opened=True)
     own = checks.own_evidence_root(claim, run)
     return Judgement(verdict, True, own, run.states, unheard=isinstance(verdict, CannotTell))
 
