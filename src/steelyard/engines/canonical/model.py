@@ -56,8 +56,8 @@ def open_file(path: Path, cache: Path | None = None, fits: Callable[[Head, Shape
     size = shape.read(head)
     if fits is not None:
         fits(head, size)
+    native.begin(recipe_of(head, size))
     graph = lowered(head, size)
-    native.begin(_recipe(graph))
     data: Bytes = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))  # a plain array is indexed in less time
     if len(data) != head.file_size:
         raise Malformed("model.truncated", f"{path.name}: {len(data)} bytes, {head.file_size} when it was opened")
@@ -157,18 +157,21 @@ def embed(data: Bytes, tensor: gguf_head.Tensor, ids: NDArray[np.int64]) -> Floa
     return formats.dequantise(kind, table[ids]).reshape(len(ids), columns)
 
 
-def _recipe(lowered: Lowering) -> Recipe:
-    """The fastest recipe for this CPU, with the kernels that the calls need and no others."""
-    shape = lowered.shape
-    rows = {call.kernel for call in lowered.calls} - {"dot", "attention"}
-    kinds = {lowered.kinds[name] for call in lowered.calls if call.kernel == "dot" for name in call.tensors}
-    here = native.recipe_here(shape.head_dim, shape.heads // shape.key_heads, tuple(sorted(kinds)))
-    return replace(here, halves=shape.family.halves, capped=bool(shape.score_cap), rows=tuple(sorted(rows)))
+def recipe_of(head: Head, size: Shape) -> Recipe:
+    """The fastest recipe for this CPU, with the kernels that the model's calls need and no others: known before the
+    calls are, so that LLVM is at work while they are written."""
+    family = size.family
+    rows = {"norm", "quantise", "rotate", "gelu" if family.gemma else "silu"}
+    more = {"bias": size.biased, "head_norm": family.head_norms, "post": family.post_norms, "cap": bool(size.logit_cap)}
+    rows |= {name for name, needed in more.items() if needed}
+    kinds = {KINDS[tensor.kind][0] for tensor in head.tensors if len(tensor.shape) == 2}
+    here = native.recipe_here(size.head_dim, size.heads // size.key_heads, tuple(sorted(kinds)))
+    return replace(here, halves=family.halves, capped=bool(size.score_cap), rows=tuple(sorted(rows)))
 
 
 def load(file: File, threads: int, recipe: Recipe | None = None, tokens: int = TOKENS, grain: int = 0) -> Model:
     """A model with the fastest kernels for this CPU, or with those of `recipe`."""
-    made = recipe or _recipe(file.lowered)
+    made = recipe or recipe_of(file.head, file.shape)
     return Model(file, made, native.load(made), threads, tokens, grain)
 
 

@@ -51,6 +51,11 @@ def names(recipe: Recipe) -> tuple[str, ...]:
 
 def build(recipe: Recipe, cpu: str, features: str, triple: str = "") -> bytes:
     """Object code of the recipe's kernels for the CPU named; `triple` if it is of another kind than this machine's."""
+    return compiled(written(recipe, triple), cpu, features, triple)
+
+
+def written(recipe: Recipe, triple: str = "") -> str:
+    """The recipe's kernels as LLVM reads them. All of it is Python's work."""
     module = ir.Module("canonical")
     module.triple = triple or llvm.get_process_triple()
     pause = "llvm.x86.sse2.pause" if module.triple.startswith("x86_64") else None
@@ -63,8 +68,13 @@ def build(recipe: Recipe, cpu: str, features: str, triple: str = "") -> bytes:
         ROWWISE[name](module, name, recipe)
     for kind in recipe.kinds:
         matrix(module, kind, kind, recipe)
+    return str(module)
+
+
+def compiled(text: str, cpu: str, features: str, triple: str = "") -> bytes:
+    """Object code of what `written` gives. All of it is LLVM's work, during which Python's threads go on."""
     target = _target(cpu, features, triple)
-    parsed = llvm.parse_assembly(str(module))
+    parsed = llvm.parse_assembly(text)
     parsed.verify()
     tuning = llvm.create_pipeline_tuning_options(speed_level=2)
     # kernels are written as vectors: what LLVM would add takes an eighth of the time and makes nothing faster
@@ -129,7 +139,7 @@ def begin(recipe: Recipe) -> None:
     place = _place(recipe, cpu, features, None)
     if not place.exists() and place not in _begun:
         executor = ThreadPoolExecutor(1, "steelyard-compiler")
-        _begun[place] = executor.submit(build, recipe, cpu, features)
+        _begun[place] = executor.submit(compiled, written(recipe), cpu, features)
         executor.shutdown(wait=False)
 
 

@@ -87,7 +87,7 @@ def _evidence_does_not_depend_on_the_cut(path: Path, file: models.File, ids: lis
     most = min(6, file.shape.context - 1)
     prompt = ids[: file.shape.context - most]
     job = Job(tuple(prompt), len(prompt), most, SHARP, SHARP, 0, 5)
-    here = models._recipe(file.lowered)
+    here = models.recipe_of(file.head, file.shape)
     found = []
     for cut in (
         {"threads": 1, "tokens": 8, "prefill": 1, "prefix_cache": False},

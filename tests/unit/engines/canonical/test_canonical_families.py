@@ -25,6 +25,16 @@ JOB = Job(PROMPT, len(PROMPT), 12, SHARP, SHARP, 0, 77)
 
 
 @pytest.mark.parametrize("name", tiny_llama.FAMILIES)
+def test_kernels_that_are_compiled_are_those_that_are_called(name: str, tmp_path: Path) -> None:
+    file = models.open_file(tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.FAMILIES[name]), tmp_path)
+    recipe = models.recipe_of(file.head, file.shape)
+    calls = file.lowered.calls
+    assert {*(recipe.rows or ())} == {call.kernel for call in calls} - {"dot", "attention"}
+    dots = {tensor for call in calls if call.kernel == "dot" for tensor in call.tensors}
+    assert {*recipe.kinds} == {file.lowered.kinds[tensor] for tensor in dots | {"token_embd.weight"}}
+
+
+@pytest.mark.parametrize("name", tiny_llama.FAMILIES)
 def test_a_familys_evidence_does_not_depend_on_how_the_work_is_cut(name: str, tmp_path: Path) -> None:
     path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.FAMILIES[name])
     read = models.open_file(path, tmp_path).shape
