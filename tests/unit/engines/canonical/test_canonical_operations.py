@@ -122,7 +122,7 @@ def run_operations(kernels: native.Native, recipe: Recipe, path: Path, fill: str
 
 
 def run_draws(kernels: native.Native) -> Found:
-    """Draws and exponentials over hostile logits."""
+    """Draws, exponentials and logprobs over hostile logits."""
     pool = Pool(kernels, 1, 1, 64)
     sampler = Sampler(kernels, pool.run, 1000)
     found = []
@@ -134,6 +134,8 @@ def run_draws(kernels: native.Native) -> Found:
         found.append(("pick", str(sampler.pick(logits, draws, [0, 1, 77, 2**32 - 1]))))
         heavy = sampler.exponentials(logits[0], 0x3F000000)
         found.append(("weigh", sha256(_bytes(heavy)).hexdigest()))
+        rows = [sampler.likelihoods(row).row(7, 3) for row in logits]
+        found.append(("logarithm", repr(rows)))
     pool.close()
     return found
 
