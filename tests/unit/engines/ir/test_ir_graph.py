@@ -83,7 +83,7 @@ def test_a_convolution_is_a_fold_over_channels_and_taps_with_its_padding_in_it()
     assert (run.value("y") == expected.reshape(-1)).all()
 
 
-def test_gra_5_layer_normalisation_is_two_folds_and_two_maps() -> None:
+def test_gra_5_layer_normalisation_is_two_folds_and_four_maps() -> None:
     width = 40
     x, weight, bias = numbers(width), numbers(width) + 1, numbers(width) / 2
     g = graph(x="f", weight="f", bias="f")
