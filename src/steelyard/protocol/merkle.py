@@ -30,19 +30,20 @@ def seal(count: int, top: bytes) -> bytes:
     return sha256(ROOT, count.to_bytes(8, "big"), top)
 
 
-def _layers(leaves: Sequence[bytes]) -> list[list[bytes]]:
+def layers(leaves: Sequence[bytes]) -> list[list[bytes]]:
+    """The padded leaf layer first, the top last; `layers[d][i]` is node i of those d levels above the leaves."""
     width = 1 << depth_of(len(leaves))
     layer = list(leaves) + [ZERO32] * (width - len(leaves))
-    layers = [layer]
+    found = [layer]
     while len(layer) > 1:
         layer = [sha256(NODE, layer[i], layer[i + 1]) for i in range(0, len(layer), 2)]
-        layers.append(layer)
-    return layers
+        found.append(layer)
+    return found
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
     """Root over leaf hashes (each 32 bytes, see `leaf_hash`), 32 bytes. No leaves: the top is 32 zero bytes."""
-    return seal(len(leaves), _layers(leaves)[-1][0])
+    return seal(len(leaves), layers(leaves)[-1][0])
 
 
 def prove(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
@@ -50,7 +51,7 @@ def prove(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     if not 0 <= index < len(leaves):
         raise Refused("merkle.index", f"index {index} of {len(leaves)} leaves")
     path = []
-    for layer in _layers(leaves)[:-1]:
+    for layer in layers(leaves)[:-1]:
         path.append(layer[index ^ 1])
         index >>= 1
     return tuple(path)
@@ -60,11 +61,15 @@ def verify(expected_root: bytes, count: int, index: int, leaf: bytes, path: Sequ
     """True if `leaf` (a leaf hash) stands at `index` of the `count` leaves under `expected_root`."""
     if not 0 <= index < count or len(path) != depth_of(count) or len(path) > MAX_DEPTH:
         return False
-    top = leaf
+    return seal(count, climb(index, leaf, path)) == expected_root
+
+
+def climb(index: int, node: bytes, path: Sequence[bytes]) -> bytes:
+    """The node (32 bytes) that stands len(path) levels above node `index` of its layer, by the siblings on the way."""
     for sibling in path:
-        top = sha256(NODE, sibling, top) if index & 1 else sha256(NODE, top, sibling)
+        node = sha256(NODE, sibling, node) if index & 1 else sha256(NODE, node, sibling)
         index >>= 1
-    return seal(count, top) == expected_root
+    return node
 
 
 @dataclass
