@@ -241,10 +241,10 @@ class Referee:
         """GAM-10. Padding is looked at: else a tree could differ in nothing that can be pointed at."""
         down, children = game.split(view.levels), move.children
         require(len(children) == 1 << down, "games.children", f"{len(children)}, not {1 << down}")
-        pad = merkle.layers([ZERO32] * (1 << view.levels - down))[-1][0]
+        pad = merkle.Tree([ZERO32] * (1 << view.levels - down)).layers[-1][0]
         inside = game.children_with_leaves(view)
         require(set(children[inside:]) <= {pad}, "games.children", f"other than padding behind {inside}")
-        require(_is_current(view, merkle.layers(children)[-1][0]), "games.children", "fold to something else")
+        require(_is_current(view, merkle.Tree(children).layers[-1][0]), "games.children", "fold to something else")
         return replace(view, stage=Stage.POINT, posts=(*view.posts, Post(view.place, children)))
 
     def _point(self, view: View, move: moves.Point) -> View:

@@ -14,7 +14,7 @@ from steelyard.verification.game import Place, View, split
 def below(leaves: Sequence[bytes], view: View) -> tuple[bytes, ...]:
     """The nodes that `post` shows for the view's node, in one's own tree over these leaf hashes."""
     down = split(view.levels)
-    layer = merkle.layers(leaves)[view.levels - down]
+    layer = merkle.Tree(leaves).layers[view.levels - down]
     return tuple(layer[view.base << down : (view.base + 1) << down])
 
 
@@ -36,7 +36,7 @@ class Way:
         for post in posts:
             levels -= split(levels)
             first = base << len(post.children).bit_length() - 1
-            for up, layer in enumerate(merkle.layers(post.children)):
+            for up, layer in enumerate(merkle.Tree(post.children).layers):
                 known.update({(levels + up, (first >> up) + i): node for i, node in enumerate(layer)})
             base = first + (post.index or 0)
         return Way(known)
@@ -44,6 +44,6 @@ class Way:
     def path(self, own: Sequence[bytes], index: int) -> tuple[bytes, ...]:
         """Siblings from leaf `index` to the top of the defender's tree. The leaf stands before the one that the way
         leads to, or is it; `own` are all leaf hashes of one's own tree, agreed before that one."""
-        pairs: Iterable[tuple[int, list[bytes]]] = enumerate(merkle.layers(own)[:-1])
+        pairs: Iterable[tuple[int, list[bytes]]] = enumerate(merkle.Tree(own).layers[:-1])
         siblings = ((level, index >> level ^ 1, layer) for level, layer in pairs)
         return tuple(self.known.get((level, sibling)) or layer[sibling] for level, sibling, layer in siblings)
