@@ -72,19 +72,20 @@ def grammar_root(grammar: bytes, salt: bytes) -> bytes:
     return sha256(prf(salt, GRAMMAR_LABEL, 0), grammar) if grammar else ZERO32
 
 
+def evidence_leaves(leaves: Sequence[bytes], salt: bytes) -> list[bytes]:
+    """Leaf hashes over evidence leaves (32 bytes each): leaf salt (32 bytes) ‖ leaf."""
+    return [merkle.leaf_hash(prf(salt, EVIDENCE_LABEL, i) + leaf) for i, leaf in enumerate(leaves)]
+
+
 def evidence_root(leaves: Sequence[bytes], salt: bytes) -> bytes:
     """Root over evidence leaves (32 bytes each, `engines.base.Step.leaf`), each salted. 32 bytes."""
-    return merkle.root(_evidence(leaves, salt))
+    return merkle.root(evidence_leaves(leaves, salt))
 
 
 def open_evidence(leaves: Sequence[bytes], salt: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:
     """What opens leaf `index` under `evidence_root` besides itself: its salt, and the siblings. Raises as
     `merkle.prove`."""
-    return prf(salt, EVIDENCE_LABEL, index), merkle.prove(_evidence(leaves, salt), index)
-
-
-def _evidence(leaves: Sequence[bytes], salt: bytes) -> list[bytes]:
-    return [merkle.leaf_hash(prf(salt, EVIDENCE_LABEL, i) + leaf) for i, leaf in enumerate(leaves)]
+    return prf(salt, EVIDENCE_LABEL, index), merkle.prove(evidence_leaves(leaves, salt), index)
 
 
 def provider_salt(secret: bytes, order: bytes) -> bytes:

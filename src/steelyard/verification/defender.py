@@ -4,114 +4,108 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steelyard.engines.ir.facts import Facts
-from steelyard.protocol import merkle
+from steelyard.protocol import merkle, roots
 from steelyard.protocol.records import Cancel
-from steelyard.verification.game import (
-    NOTHING,
-    WORDS_PER_LEAF,
-    Place,
-    Side,
-    Stage,
-    View,
-    cut_value,
-    cuts,
-    said_words,
-    to_move,
-    value_leaves,
-    words_of,
-)
-from steelyard.verification.holding import Holding, Ids
-from steelyard.verification.moves import Answer, Move, PostChildren, Say, ShowCancel, ShowEnd
+from steelyard.verification import game
+from steelyard.verification.game import NOTHING, WORDS_PER_LEAF, Place, Side, Stage, View
+from steelyard.verification.holding import Hold, Holding
+from steelyard.verification.moves import Answer, Answered, Move, PostChildren, Say, ShowCancel, ShowEnd, Shown
+from steelyard.verification.transcript import Transcript
 from steelyard.verification.ways import below
 
 
 @dataclass(frozen=True, slots=True)
-class Obeyed:
-    """The cancel by which an answer ended early."""
+class Ended:
+    """Why an answer ended before `max_units`."""
 
-    cancel: Cancel
-    signature: bytes
-    """65 bytes."""
+    shown: Shown
+    cancel: Cancel | None = None
+    """The cancel that was obeyed; None: the last unit is an end id."""
+    signature: bytes = b""
+    """The cancel's, 65 bytes."""
 
 
-def defender_move(view: View, holding: Holding, ids: Ids, obeyed: Obeyed | None = None) -> Move | None:
-    """What to send, or None: it is not the defender's turn, or the game is over.
+def defender_move(view: View, hold: Hold, script: Transcript, ended: Ended | None = None) -> Move | None:
+    """What to send, or None: it is not the defender's turn, the game is over, or there is nothing to show.
 
     Args:
-        holding: one's run of the view's `positions`; not asked in a game about an early end, but for the facts.
-        ids: prompt and answer, with both salts.
-        obeyed: the cancel by which the answer ended early, if one did.
+        hold: one's run; not asked before the game knows of how many positions.
+        script: prompt and answer, with the evidence that was signed.
+        ended: for a game about an early end.
     """
-    if to_move(view) is not Side.DEFENDER:
+    if game.to_move(view) is not Side.DEFENDER:
         return None
-    if view.stage == Stage.BEGUN and view.early:
-        return _end(view, holding, ids, obeyed)
+    if view.place == Place.EARLY:
+        return _end(view, hold, script, ended)
     if view.stage == Stage.BEGUN:
-        return _answer(view, holding, ids)
+        return Answer(view.case, view.head, _answered(view, hold(view.positions), script))
     if view.stage == Stage.POST:
-        return PostChildren(view.case, view.head, below(own_leaves(view, holding), view))
-    return Say(view.case, view.head, said_words(own_words(view, holding)))
+        return PostChildren(view.case, view.head, below(own_leaves(view, hold, script), view))
+    return Say(view.case, view.head, game.said_words(own_words(view, hold)))
 
 
-def own_leaves(view: View, holding: Holding) -> Sequence[bytes]:
+def own_leaves(view: View, hold: Hold, script: Transcript) -> Sequence[bytes]:
     """Leaf hashes of the tree that is gone down, in one's own run."""
+    if view.place == Place.EVIDENCE:
+        return script.evidence_leaves()
+    holding = hold(view.positions)
     if view.place == Place.RUN:
         return holding.positions()
     if view.place == Place.NODES:
         return holding.nodes(view.position)
-    return value_leaves(holding.value(view.position, view.node))
+    return game.value_leaves(holding.value(view.position, view.node))
 
 
-def own_words(view: View, holding: Holding) -> list[int]:
+def own_words(view: View, hold: Hold) -> Sequence[int]:
     """What one's own run says where words are narrowed: of a leaf, of the chains, or of the sums between."""
-    at = view.position, view.node
+    holding, at = hold(view.positions), (view.position, view.node)
     if view.place == Place.WORDS:
-        raw = cut_value(holding.value(*at))[view.leaf]
-    elif view.place == Place.CHAINS:
-        raw = holding.chains(*at, view.element)
-    else:
-        return list(holding.sums(*at, view.element, view.chain, cuts(view.low, view.high)[:-1]))
-    return words_of(raw)
+        return game.words_of(game.cut_value(holding.value(*at))[view.element // WORDS_PER_LEAF])
+    if view.place == Place.CHAINS:
+        return game.words_of(holding.chains(*at, view.element))
+    return holding.sums(*at, view.element, view.chain, game.cuts(view.low, view.high)[:-1])
 
 
-def _answer(view: View, holding: Holding, ids: Ids) -> Answer:
+def _answered(view: View, holding: Holding, script: Transcript) -> Answered:
     raw, last = holding.facts(), view.positions - 1
-    facts, positions, nodes = Facts.read(raw), holding.positions(), holding.nodes(last)
+    facts, nodes = Facts.read(raw), merkle.Tree(holding.nodes(last))
     logits = holding.value(last, facts.logits)
-    logit, logit_path = _word(logits, ids.at(view.positions))
+    logit, logit_path = _word(logits, script.id(view.positions))
     rival, rival_path = _word(logits, view.rival)
-    return Answer(
-        case=view.case,
-        seen=view.head,
+    salt, evidence_path = roots.open_evidence(script.evidence, script.answer_salt, view.unit)
+    return Answered(
         facts=raw,
         leaves=holding.model_leaves(),
         path=holding.facts_path(),
         run_root=holding.root(),
         state=holding.value(last, facts.state),
-        state_path=merkle.prove(nodes, facts.state),
-        position_path=merkle.prove(positions, last),
-        unit=ids.open_answer(view.positions - view.answer_from),
+        state_path=nodes.prove(facts.state),
+        position_path=merkle.prove(holding.positions(), last),
+        unit=script.open_answer(view.prefix + view.unit),
         logit=logit,
         logit_path=logit_path,
-        logit_node_path=merkle.prove(nodes, facts.logits),
+        logit_node_path=nodes.prove(facts.logits),
         rival=rival,
         rival_path=rival_path,
+        salt=salt,
+        evidence_path=() if view.rival == NOTHING else evidence_path,
     )
 
 
 def _word(value: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:
     """The leaf of a value that holds an element, and its path; nothing if there is no such element."""
-    leaves, leaf = cut_value(value), index // WORDS_PER_LEAF
-    if index == NOTHING or 4 * index >= len(value):
+    if 4 * index >= len(value):
         return b"", ()
-    return leaves[leaf], merkle.prove([merkle.leaf_hash(each) for each in leaves], leaf)
+    leaf = index // WORDS_PER_LEAF
+    return game.cut_value(value)[leaf], merkle.prove(game.value_leaves(value), leaf)
 
 
-def _end(view: View, holding: Holding, ids: Ids, obeyed: Obeyed | None) -> Move | None:
-    """None where neither was the reason: then silence loses."""
-    if obeyed is not None:
-        return ShowCancel(view.case, view.head, obeyed.cancel, obeyed.signature)
-    if not ids.answer or ids.answer[-1] not in Facts.read(holding.facts()).ends:
+def _end(view: View, hold: Hold, script: Transcript, ended: Ended | None) -> Move | None:
+    """Whose answer ended for no reason has nothing to show: its silence loses."""
+    if ended is None:
         return None
-    unit = ids.open_answer(len(ids.answer) - 1)
-    return ShowEnd(view.case, view.head, holding.facts(), holding.model_leaves(), holding.facts_path(), unit)
+    if ended.cancel is not None:
+        return ShowCancel(view.case, view.head, ended.shown, ended.cancel, ended.signature)
+    holding, unit = hold(len(script.prompt)), script.open_answer(len(script.answer) - 1)
+    model = holding.facts(), holding.model_leaves(), holding.facts_path()
+    return ShowEnd(view.case, view.head, ended.shown, *model, unit)

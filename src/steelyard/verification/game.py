@@ -46,19 +46,23 @@ class Place(IntEnum):
     """What is narrowed."""
 
     NONE = 0
-    """Nothing yet."""
-    RUN = 1
+    """Nothing yet, or nothing between the unit and the answer."""
+    EVIDENCE = 1
+    """Which generated unit."""
+    RUN = 2
     """Which position."""
-    NODES = 2
+    NODES = 3
     """Which node of it."""
-    LEAVES = 3
+    LEAVES = 4
     """Which leaf of the node's value."""
-    WORDS = 4
+    WORDS = 5
     """Which element."""
-    CHAINS = 5
+    CHAINS = 6
     """Which of 16 chains of its fold."""
-    TURNS = 6
+    TURNS = 7
     """Which turns of the chain."""
+    EARLY = 8
+    """None: the end of the answer is disputed (GAM-35)."""
 
 
 class Side(IntEnum):
@@ -96,7 +100,7 @@ class View:
     """All that the chain shows of one game: `Games.game_of`, and from its events what was posted and said.
 
     A move is a function of this and of one's own run, so after a kill or a reorganisation the same view gives the same
-    move. The numbers that are narrowed hold from the place on that fixes them; 0 before."""
+    move. The numbers that are narrowed hold from the place on that fixes them."""
 
     case: bytes
     """32 bytes."""
@@ -104,46 +108,44 @@ class View:
     """Of all moves so far (GAM-31), 32 bytes."""
     stage: Stage
     place: Place = Place.NONE
-    moves: int = 0
-    defender_moves: int = 0
-    """Of those; each earns a flat fee if the challenger loses (GAM-33)."""
+    defender: str = ""
+    challenger: str = ""
+    receipt: bytes = ZERO32
+    """Digest."""
 
-    # fixed by `begin`
-    early: bool = False
-    """True for `begin_early`: an answer that ends early (GAM-35)."""
-    unit: int = 0
-    """The generated unit whose evidence is disputed."""
-    evidence: bytes = ZERO32
-    """Its leaf, as the receipt has it."""
-    rival: int = NOTHING
-    """An id that the sampling rule would have preferred, or NOTHING."""
-    positions: int = 0
-    """P = prompt_units + unit: of the run that is disputed."""
+    # fixed by `begin`, from the receipt and its order
     model_root: bytes = ZERO32
     prompt_root: bytes = ZERO32
+    response_root: bytes = ZERO32
+    evidence_root: bytes = ZERO32
+    seed: int = 0
+    temperature: int = 0
+    """binary32 bits."""
     prompt_units: int = 0
     answer_from: int = 0
     """Position of the response root's first unit."""
-    response_root: bytes = ZERO32
     answer_units: int = 0
-    temperature: int = 0
-    """binary32 bits."""
-    seed: int = 0
+    rival: int = NOTHING
+    """An id that the sampling rule would have preferred, or NOTHING."""
+    positions: int = 0
+    """P = prompt_units + unit: of the run that is disputed; 0 until the unit is known."""
 
     # fixed by `answer`
     run_root: bytes = ZERO32
     facts_hash: bytes = ZERO32
-    """Leaf hash of the facts."""
+    """Keccak-256 of the facts."""
     nodes: int = 0
     """Of the graph."""
 
     # the tree that is gone down
     at: bytes = ZERO32
-    """The node whose children are to be posted or pointed at; at a tree's top the sealed root's leaf hash."""
-    count: int = 0
-    """Leaves of the tree."""
+    """The node whose children are to be posted or pointed at; at a tree's top the sealed root or its leaf hash."""
     levels: int = 0
     """Between `at` and the leaves."""
+    wide: int = 0
+    """Levels that the last post went down."""
+    count: int = 0
+    """Leaves of the tree."""
     base: int = 0
     """Index of `at` among the nodes of its level."""
 
@@ -156,45 +158,61 @@ class View:
     """Leaf hash of the node's own leaf, under the graph's root."""
     elements: int = 0
     """Of the node, at the position."""
-    turns: int = 0
-    """Of its fold for one element; 1 for a map."""
     lanes: int = 0
     """0 a map, else the fold's chains: 1 or 16."""
-    start: int = 0
-    """The word that each chain starts from."""
     join: int = 0
     """Code of the operation that joins 16 chains."""
-    leaf: int = 0
     element: int = 0
+    """While words are said the first of the leaf."""
     chain: int = 0
     low: int = 0
     """Turns of the chain after which the sum is agreed."""
     high: int = 0
-    """Turns after which it is claimed."""
+    """Turns after which it is claimed: until there is a chain, all of the fold's; 1 for a map."""
     low_word: int = 0
-    """The agreed sum; before the first turn `start`."""
-    word: int = 0
-    """The defender's claim: of the element, the chain, the sum after `high` turns."""
-    said_hash: bytes = ZERO32
-    """SHA-256 of the words said last."""
+    """The agreed sum; before the first turn the word that each chain starts from."""
+    claimed: int = 0
+    """The defender's word: of the element, the chain, the sum after `high` turns."""
+    said: bytes = ZERO32
+    """Keccak-256 of the words said last."""
 
     # clocks
-    defender_left: int = 0
+    defender_clock: int = 0
     """Seconds that the defender has for all of its moves to come."""
-    challenger_left: int = 0
+    challenger_clock: int = 0
     since: int = 0
     """Unix seconds: when whoever is to move began to be."""
-
-    # the end
-    outcome: Outcome | None = None
-    """CHEATED: the defender lost. HONEST: the challenger lost. CANNOT_TELL: released, nobody lost (GAM-34)."""
-    why: str = ""
+    moves: int = 0
+    """Of the defender; each earns a flat fee if the challenger loses (GAM-33)."""
 
     # from events
     posts: tuple[Post, ...] = field(default=(), repr=False)
     """All posts, in order."""
-    said: bytes = b""
+    words: bytes = b""
     """The last words said, little-endian."""
+    outcome: Outcome | None = None
+    """CHEATED: the defender lost. HONEST: the challenger lost. CANNOT_TELL: released, nobody lost (GAM-34)."""
+    why: str = ""
+
+    @property
+    def unit(self) -> int:
+        """The generated unit in dispute, once it is known."""
+        return self.positions - self.prompt_units
+
+    @property
+    def generated(self) -> int:
+        """How many units were generated: leaves of the evidence root."""
+        return self.answer_units - self.prefix
+
+    @property
+    def prefix(self) -> int:
+        """Units of a delivered prefix, which the response root covers too (rule P6)."""
+        return self.prompt_units - self.answer_from
+
+    @property
+    def turn(self) -> int:
+        """Of the whole fold, once one is left (GRA-7); 0 for a map."""
+        return self.chain + self.low * max(self.lanes, 1)
 
 
 def to_move(view: View) -> Side | None:
@@ -215,9 +233,9 @@ def children_with_leaves(view: View) -> int:
     return min(1 << split_by, -(-inside // (1 << view.levels - split_by)))
 
 
-def chain_turns(view: View, chain: int) -> int:
-    """How many of a fold's turns belong to one of its chains (GRA-7)."""
-    return -(-(view.turns - chain) // view.lanes) if chain < view.turns else 0
+def chain_turns(turns: int, chain: int) -> int:
+    """How many of a fold's turns belong to one of its 16 chains (GRA-7)."""
+    return (turns + CHAINS - 1 - chain) // CHAINS
 
 
 def cuts(low: int, high: int) -> tuple[int, ...]:
@@ -231,7 +249,7 @@ def cuts(low: int, high: int) -> tuple[int, ...]:
 def words_due(view: View) -> int:
     """How many words `say` has to show."""
     if view.place == Place.WORDS:
-        return min(WORDS_PER_LEAF, view.elements - view.leaf * WORDS_PER_LEAF)
+        return min(WORDS_PER_LEAF, view.elements - view.element)
     return CHAINS if view.place == Place.CHAINS else len(cuts(view.low, view.high)) - 1
 
 

@@ -3,13 +3,8 @@
 The reader owns this port; engines that can be disputed implement it. Words are 32 bits; as bytes 4 each, little-endian.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Protocol
-
-from steelyard.protocol import roots
-from steelyard.verification.claim import Claim
-from steelyard.verification.moves import Unit
 
 
 class Load(Protocol):
@@ -110,33 +105,5 @@ class Holding(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ids:
-    """The ids of a disputed answer, with the salts that open them."""
-
-    prompt: tuple[int, ...]
-    prompt_salt: bytes
-    answer: tuple[int, ...]
-    """From `answer_from` on: a delivered prefix, then what was generated."""
-    answer_salt: bytes
-    answer_from: int
-
-    @staticmethod
-    def of(claim: Claim) -> "Ids":
-        """Those of a claim without defect."""
-        return Ids(claim.prompt, claim.prompt_salt, claim.answer, claim.answer_salt, claim.order.answer_from)
-
-    def at(self, position: int) -> int:
-        """The id at a position of prompt and answer together."""
-        prompt = len(self.prompt)
-        return self.prompt[position] if position < prompt else self.answer[position - self.answer_from]
-
-    def open(self, position: int) -> Unit:
-        """Opens it: the prompt's by the prompt root, others by the response root."""
-        if position < len(self.prompt):
-            return Unit(*roots.open_unit(self.prompt, self.prompt_salt, position))
-        return self.open_answer(position - self.answer_from)
-
-    def open_answer(self, index: int) -> Unit:
-        """Opens a unit of the response root."""
-        return Unit(*roots.open_unit(self.answer, self.answer_salt, index))
+Hold = Callable[[int], Holding]
+"""One's run of the first so many positions of prompt and answer: a game says how many."""

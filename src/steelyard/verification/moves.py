@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.records import Cancel, Offer, Order, Receipt
+from steelyard.verification.game import NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +24,12 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A leaf of the receipt's evidence root (GAM-2)."""
+    """What is wrong with an answer (GAM-2): its evidence root, or one sampled unit."""
 
-    unit: int
-    """Which generated unit."""
-    leaf: bytes
-    salt: bytes
-    path: tuple[bytes, ...]
-    rival: int
-    """An id that the sampling rule would have preferred; 2**32 - 1: none."""
+    unit: int = 0
+    """The generated unit that a rival would have been preferred to; else 0."""
+    rival: int = NOTHING
+    """Such an id; NOTHING: the evidence root is wrong, and its tree is narrowed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +81,13 @@ class Appeal:
     """GAM-3, by the provider."""
 
     case: bytes
+    shown: Shown
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """GAM-4, by the defender."""
+class Answered:
+    """What the defender opens of its run at the position that chose the unit."""
 
-    case: bytes
-    seen: bytes
     facts: bytes
     """Leaf 2 of the model root, at most 185 bytes."""
     leaves: int
@@ -98,9 +95,9 @@ class Answer:
     path: tuple[bytes, ...]
     run_root: bytes
     state: bytes
-    """The whole value that evidence is made of, at the last position."""
+    """The whole value that evidence is made of."""
     state_path: tuple[bytes, ...]
-    """From the state's root to the position's."""
+    """From the leaf of the state's root to the position's root."""
     position_path: tuple[bytes, ...]
     """From the last position's leaf to the run's root."""
     unit: Unit
@@ -109,10 +106,23 @@ class Answer:
     """The leaf of the logits that holds the answered id's, at most 128 bytes."""
     logit_path: tuple[bytes, ...]
     logit_node_path: tuple[bytes, ...]
-    """From the logits' root to the position's."""
+    """From the leaf of the logits' root to the position's root."""
     rival: bytes
     """The leaf with the rival's logit; empty without one, or where it is no id of the model's."""
     rival_path: tuple[bytes, ...]
+    salt: bytes
+    """Of the unit's evidence."""
+    evidence_path: tuple[bytes, ...]
+    """To the evidence root; empty where its tree was narrowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """GAM-4, by the defender."""
+
+    case: bytes
+    seen: bytes
+    shown: Answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,7 @@ class ShowCancel:
 
     case: bytes
     seen: bytes
+    shown: Shown
     cancel: Cancel
     signature: bytes
     """By the order's session key, 65 bytes."""
@@ -132,6 +143,7 @@ class ShowEnd:
 
     case: bytes
     seen: bytes
+    shown: Shown
     facts: bytes
     leaves: int
     path: tuple[bytes, ...]

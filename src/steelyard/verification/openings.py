@@ -1,17 +1,16 @@
 """What an opening shows: of units, facts, words, and the operands of a step (spec/games.md). The referee's hashing."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from steelyard.engines.ir.facts import Facts
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
-from steelyard.protocol.price import generated
 from steelyard.protocol.roots import LOGPROBS, UNITS_PER_LEAF
 from steelyard.verification import game, moves
 from steelyard.verification.game import WORDS_PER_LEAF, View
 
-FACTS: int = 2
+FACTS: Final = 2
 """Which leaf of the model root's tree they are."""
 
 
@@ -38,18 +37,21 @@ def root_of(count: int, index: int, leaf: bytes, path: tuple[bytes, ...], rule: 
     return merkle.seal(count, merkle.climb(index, leaf, path))
 
 
-def require_evidence(claim: moves.Claim, shown: moves.Shown) -> None:
-    """GAM-2: the claim's leaf is the receipt's."""
-    new = generated(shown.order, shown.answer_units)
-    root = root_of(new, claim.unit, merkle.leaf_hash(claim.salt + claim.leaf), claim.path, "games.evidence")
-    require(root == shown.receipt.evidence_root, "games.evidence", f"no leaf {claim.unit} of the receipt's")
+def require_evidence(view: View, leaf: bytes, path: tuple[bytes, ...]) -> None:
+    """GAM-4: a salted leaf is the one that was narrowed to, or stands at the claimed unit."""
+    found = leaf
+    if view.rival != game.NOTHING:
+        found = root_of(view.generated, view.unit, leaf, path, "games.evidence")
+    expected = view.at if view.rival == game.NOTHING else view.evidence_root
+    fits = found == expected and (view.rival != game.NOTHING or not path)
+    require(fits, "games.evidence", f"unit {view.unit} is another")
 
 
-def facts_of(view: View, move: moves.Answer | moves.ShowEnd) -> Facts:
+def facts_of(model_root: bytes, shown: moves.Answered | moves.ShowEnd) -> Facts:
     """GAM-4: the model's facts."""
-    under = merkle.verify(view.model_root, move.leaves, FACTS, merkle.leaf_hash(move.facts), move.path)
+    under = merkle.verify(model_root, shown.leaves, FACTS, merkle.leaf_hash(shown.facts), shown.path)
     require(under, "games.facts", "are not the model's")
-    return Facts.read(move.facts)
+    return Facts.read(shown.facts)
 
 
 def unit_of(root: bytes, count: int, index: int, opened: moves.Unit) -> int:

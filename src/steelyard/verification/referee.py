@@ -11,13 +11,14 @@ from typing import Any, Final, NamedTuple, Protocol
 from steelyard.engines.ir.facts import Facts
 from steelyard.protocol import keys, merkle
 from steelyard.protocol.eip712 import Domain
-from steelyard.protocol.hashing import ZERO32, sha256
+from steelyard.protocol.hashing import ZERO32, keccak256, sha256
 from steelyard.protocol.price import generated
 from steelyard.protocol.records import Level
 from steelyard.protocol.units import Address
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification import game, moves
 from steelyard.verification.game import NOTHING, WORDS_PER_LEAF, Place, Post, Side, Stage, View
+from steelyard.verification.narrowing import between, is_current, over, pointed, tree
 from steelyard.verification.openings import (
     Spot,
     facts_of,
@@ -92,7 +93,6 @@ class Referee:
     base: int
     each: int
     games: dict[bytes, View] = field(default_factory=dict)
-    shown: dict[bytes, moves.Shown] = field(default_factory=dict)
 
     def play(self, move: moves.Move, sender: Address, now: int) -> View:
         """The game after the move; `now` in Unix seconds. Raises Refused."""
@@ -126,51 +126,28 @@ class Referee:
     # -- how a game opens and ends -----------------------------------------------------------------------------------
 
     def _opened(self, move: moves.Appeal | moves.Begin | moves.BeginEarly, case: Case, sender: str, now: int) -> View:
-        """GAM-1 to GAM-3, GAM-35."""
-        if isinstance(move, moves.Appeal):
+        """GAM-1 to GAM-3, GAM-35. The challenger's clock runs from an appeal on."""
+        head = sha256(self.domain.separator(), move.case)
+        parties = case.provider, case.challenger, case.receipt
+        before = self.games.get(move.case, View(move.case, head, Stage.CALLED, Place.NONE, *parties, since=now))
+        shown, order, appeal = move.shown, move.shown.order, isinstance(move, moves.Appeal)
+        if appeal:
             require(sender == case.provider, "games.not-the-provider", sender)
-            require(move.case not in self.games, "games.stage", "there is a game")
-            head = sha256(self.domain.separator(), move.case)
-            called = View(move.case, head, Stage.CALLED, since=now, challenger_left=self.base, defender_left=self.base)
-            return _moved(called, called, move, now)
-        require(sender == case.challenger, "games.not-the-challenger", sender)
-        before = self.games.get(move.case)
-        if before is not None:
-            require(before.stage == Stage.CALLED, "games.stage", f"{before.stage!r}")
-            self._require_mover(before, case, case.challenger, now)
         else:
-            before = View(move.case, sha256(self.domain.separator(), move.case), Stage.CALLED, since=now)
-        self._require_shown(case, move.shown)
-        self.shown[move.case] = move.shown
-        order, receipt = move.shown.order, move.shown.receipt
-        unit = move.claim.unit if isinstance(move, moves.Begin) else 0
-        positions = order.prompt_units + unit
-        allowed, spent = self.base + self.each * positions, now - before.since
-        view = replace(
-            before,
-            stage=Stage.BEGUN,
-            early=isinstance(move, moves.BeginEarly),
-            unit=unit,
-            positions=positions,
-            model_root=receipt.model_root,
-            prompt_root=order.prompt_root,
-            prompt_units=order.prompt_units,
-            answer_from=order.answer_from,
-            response_root=receipt.response_root,
-            answer_units=move.shown.answer_units,
-            temperature=order.temperature,
-            seed=order.seed,
-            defender_left=allowed,
-            challenger_left=allowed - spent,
-        )
-        if isinstance(move, moves.Begin):
-            require(positions > 0, "games.positions", "no position before the unit")
-            require_evidence(move.claim, move.shown)
-            view = replace(view, evidence=move.claim.leaf, rival=move.claim.rival)
-        else:
-            new = generated(order, move.shown.answer_units)
+            require(sender == case.challenger, "games.not-the-challenger", sender)
+        known = move.case in self.games
+        require(before.stage == Stage.CALLED and not (known and appeal), "games.stage", "there is a game")
+        require(not known or now <= before.since + before.challenger_clock, "games.late", f"at {now}")
+        self._require_shown(case, shown)
+        given = self.base + (0 if appeal else self.each * (order.prompt_units + shown.answer_units))
+        view = replace(before, defender_clock=given, challenger_clock=given)
+        if isinstance(move, moves.BeginEarly):
+            new = generated(order, shown.answer_units)
             require(new < order.max_units, "games.not-early", f"{new} units of {order.max_units}")
-        return _moved(replace(before, since=now), view, move, now)
+            view = replace(view, stage=Stage.BEGUN, place=Place.EARLY)
+        elif isinstance(move, moves.Begin):
+            view = _claimed(view, shown, move.claim)
+        return _moved(before, view, move, now)
 
     def _require_shown(self, case: Case, shown: moves.Shown) -> None:
         offer, order, receipt = shown.offer, shown.order, shown.receipt
@@ -186,56 +163,58 @@ class Referee:
         """GAM-30 and GAM-34."""
         require(view.stage != Stage.OVER, "games.stage", "over")
         if any(other.outcome is Outcome.CHEATED for other in self.games.values()):
-            return _over(view, Outcome.CANNOT_TELL, "released")
+            return over(view, Outcome.CANNOT_TELL, "released")
         require(now > view.since + _left(view), "games.early", f"{now} is not after {view.since} + {_left(view)}")
         silent = game.to_move(view)
-        return _over(view, Outcome.CHEATED if silent is Side.DEFENDER else Outcome.HONEST, "silence")
+        return over(view, Outcome.CHEATED if silent is Side.DEFENDER else Outcome.HONEST, "silence")
 
     # -- the moves: each takes the game before and gives the one after -----------------------------------------------
 
     def _answer(self, view: View, move: moves.Answer) -> View:
-        """GAM-4."""
-        require(not view.early, "games.stage", "the game is about an early end")
-        facts = facts_of(view, move)
+        """GAM-4. A rival that is no id of the model's is none."""
+        require(view.place != Place.EARLY, "games.stage", "the game is about an early end")
+        shown = move.shown
+        facts = facts_of(view.model_root, shown)
         require(view.positions <= facts.positions, "games.positions", f"{view.positions} of {facts.positions}")
-        unit = unit_of(view.response_root, view.answer_units, view.positions - view.answer_from, move.unit)
-        state = merkle.root(game.value_leaves(move.state))
-        root = root_of(facts.nodes, facts.state, merkle.leaf_hash(state), move.state_path)
-        leaf = merkle.leaf_hash(root)
-        whole = len(move.state) == game.WORD * facts.width and unit < facts.vocabulary
-        under = merkle.verify(move.run_root, view.positions, view.positions - 1, leaf, move.position_path)
-        require(whole and under, "games.opening", f"state of {len(move.state)} bytes, id {unit}")
-        logits, logit = word_of(facts.vocabulary, unit, move.logit, move.logit_path)
-        other = root_of(facts.nodes, facts.logits, merkle.leaf_hash(logits), move.logit_node_path)
-        require(other == root, "games.opening", "the logits are not the position's")
-        found = sha256(move.state, logit.to_bytes(4, "little"), ZERO32)
-        require(found == view.evidence, "games.evidence", f"0x{found.hex()}")
-        view = replace(view, run_root=move.run_root, facts_hash=merkle.leaf_hash(move.facts), nodes=facts.nodes)
-        if view.rival != NOTHING and view.rival >= facts.vocabulary:
-            return _over(view, Outcome.HONEST, "rival")
-        if view.rival != NOTHING:
-            other, rival = word_of(facts.vocabulary, view.rival, move.rival, move.rival_path)
-            require(other == logits, "games.opening", "the rival's logit is not the position's")
+        unit = unit_of(view.response_root, view.answer_units, view.prefix + view.unit, shown.unit)
+        require(len(shown.state) == game.WORD * facts.width, "games.opening", f"state of {len(shown.state)} bytes")
+        state = merkle.leaf_hash(merkle.root(game.value_leaves(shown.state)))
+        position = root_of(facts.nodes, facts.state, state, shown.state_path)
+        last = view.positions - 1
+        run = root_of(view.positions, last, merkle.leaf_hash(position), shown.position_path)
+        logits, logit = word_of(facts.vocabulary, unit, shown.logit, shown.logit_path)
+        other = root_of(facts.nodes, facts.logits, merkle.leaf_hash(logits), shown.logit_node_path)
+        require((run, other) == (shown.run_root, position), "games.opening", "state and logits are not the run's")
+        leaf = sha256(shown.state, logit.to_bytes(game.WORD, "little"), ZERO32)
+        require_evidence(view, merkle.leaf_hash(shown.salt + leaf), shown.evidence_path)
+        view = replace(view, run_root=run, facts_hash=keccak256(shown.facts), nodes=facts.nodes)
+        if view.rival < facts.vocabulary:
+            other, rival = word_of(facts.vocabulary, view.rival, shown.rival, shown.rival_path)
+            require(other == logits, "games.opening", "the rival's logit is not the run's")
             if self.arithmetic.prefers(view, rival, unit, logit):
-                return _over(view, Outcome.CHEATED, "sampling")
-        return _tree(view, Place.RUN, move.run_root, view.positions)
+                return over(view, Outcome.CHEATED, "rival")
+        return tree(view, Place.RUN, run, view.positions)
 
     def _show_cancel(self, view: View, move: moves.ShowCancel) -> View:
         """GAM-35."""
-        require(view.early, "games.stage", "the game is about a unit")
-        shown, case = self.shown[view.case], self.cases[view.case]
+        require(view.place == Place.EARLY, "games.stage", "the game is about a unit")
+        shown, case = move.shown, self.cases[view.case]
+        self._require_shown(case, shown)
         keys.require_signer(move.cancel.digest(self.domain), move.signature, case.session_key, "cancel")
-        new, most = generated(shown.order, view.answer_units), move.cancel.units + shown.offer.run_ahead
+        new, most = generated(shown.order, shown.answer_units), move.cancel.units + shown.offer.run_ahead
         fits = move.cancel.order == shown.receipt.order and new <= most
         require(fits, "games.cancel", f"{new} units, the cancel allows {most}")
-        return _over(view, Outcome.HONEST, "cancel")
+        return over(view, Outcome.HONEST, "cancel")
 
     def _show_end(self, view: View, move: moves.ShowEnd) -> View:
         """GAM-35."""
-        require(view.early, "games.stage", "the game is about a unit")
-        unit = unit_of(view.response_root, view.answer_units, view.answer_units - 1, move.unit)
-        require(unit in facts_of(view, move).ends, "games.end", f"{unit} is none")
-        return _over(view, Outcome.HONEST, "end")
+        require(view.place == Place.EARLY, "games.stage", "the game is about a unit")
+        shown = move.shown
+        self._require_shown(self.cases[view.case], shown)
+        require(generated(shown.order, shown.answer_units) > 0, "games.end", "no unit")
+        unit = unit_of(shown.receipt.response_root, shown.answer_units, shown.answer_units - 1, move.unit)
+        require(unit in facts_of(shown.receipt.model_root, move).ends, "games.end", f"{unit} is none")
+        return over(view, Outcome.HONEST, "end")
 
     def _post(self, view: View, move: moves.PostChildren) -> View:
         """GAM-10. Padding is looked at: else a tree could differ in nothing that can be pointed at."""
@@ -244,31 +223,34 @@ class Referee:
         pad = merkle.Tree([ZERO32] * (1 << view.levels - down)).layers[-1][0]
         inside = game.children_with_leaves(view)
         require(set(children[inside:]) <= {pad}, "games.children", f"other than padding behind {inside}")
-        require(_is_current(view, merkle.Tree(children).layers[-1][0]), "games.children", "fold to something else")
-        return replace(view, stage=Stage.POINT, posts=(*view.posts, Post(view.place, children)))
+        require(is_current(view, merkle.Tree(children).layers[-1][0]), "games.children", "fold to something else")
+        return replace(view, stage=Stage.POINT, wide=down, posts=(*view.posts, Post(view.place, children)))
 
     def _point(self, view: View, move: moves.Point) -> View:
         """GAM-11."""
-        view = _pointed(view, move)
+        view = pointed(view, move)
         if view.levels:
             return replace(view, stage=Stage.POST)
-        require(view.place != Place.NODES, "games.stage", "the node's own leaf is to be opened")
+        require(view.place != Place.NODES, "games.node", "the node's own leaf is to be opened")
+        if view.place == Place.EVIDENCE:
+            return replace(view, stage=Stage.BEGUN, positions=view.prompt_units + view.base)
         if view.place == Place.RUN:
-            return _tree(replace(view, position=view.base, position_leaf=view.at), Place.NODES, view.at, view.nodes)
-        return replace(view, leaf=view.base, stage=Stage.SAY, place=Place.WORDS)
+            return tree(replace(view, position=view.base, position_leaf=view.at), Place.NODES, view.at, view.nodes)
+        return replace(view, element=view.base * WORDS_PER_LEAF, stage=Stage.SAY, place=Place.WORDS)
 
     def _point_node(self, view: View, move: moves.PointNode) -> View:
         """GAM-12."""
-        require(view.place == Place.NODES, "games.stage", f"{view.place!r}")
-        view = _pointed(view, move)
-        require(not view.levels, "games.stage", "no leaf yet")
-        require(merkle.leaf_hash(move.facts) == view.facts_hash, "games.facts", "others were answered")
+        last = view.place == Place.NODES and view.levels == view.wide
+        require(last, "games.node", f"{view.levels - view.wide} levels above a leaf of {view.place!r}")
+        view = pointed(view, move)
+        require(keccak256(move.facts) == view.facts_hash, "games.facts", "others were answered")
         leaf, facts = merkle.leaf_hash(move.node), Facts.read(move.facts)
         under = merkle.verify(facts.graph_root, facts.nodes, view.base, leaf, move.node_path)
         require(under, "games.node", f"is not node {view.base}")
-        shape = self.arithmetic.describe(move.node, view.position)
-        view = replace(view, node=view.base, node_hash=leaf, **shape._asdict())
-        return _tree(view, Place.LEAVES, view.at, game.leaves_of(shape.elements))
+        elements, turns, lanes, start, join = self.arithmetic.describe(move.node, view.position)
+        view = replace(view, node=view.base, node_hash=leaf, elements=elements, lanes=lanes, join=join)
+        view = replace(view, high=turns, low_word=start)
+        return tree(view, Place.LEAVES, view.at, game.leaves_of(elements))
 
     def _say(self, view: View, move: moves.Say) -> View:
         """GAM-13 to GAM-15."""
@@ -279,34 +261,34 @@ class Referee:
             require(merkle.leaf_hash(move.words) == view.at, "games.words", "are not the leaf's")
         elif view.place == Place.CHAINS:
             found = self.arithmetic.join(view.join, words)
-            require(found == view.word, "games.join", f"{found:08x}, not {view.word:08x}")
-        return replace(view, stage=Stage.PICK, said=move.words, said_hash=sha256(move.words))
+            require(found == view.claimed, "games.join", f"{found:08x}, not {view.claimed:08x}")
+        return replace(view, stage=Stage.PICK, words=move.words, said=keccak256(move.words))
 
     def _pick(self, view: View, move: moves.Pick) -> View:
         """GAM-13 to GAM-16."""
-        require(sha256(move.words) == view.said_hash, "games.said", "other words were said")
+        require(keccak256(move.words) == view.said, "games.said", "other words were said")
         words = game.words_of(move.words)
         if view.place == Place.TURNS:
             require(1 <= move.index <= len(words) + 1, "games.index", f"{move.index}, 1 to {len(words) + 1}")
-            sums = [view.low_word, *words, view.word]
+            sums = [view.low_word, *words, view.claimed]
             after = (view.low, *game.cuts(view.low, view.high))
             low, high = after[move.index - 1], after[move.index]
-            return _between(view, low, high, sums[move.index - 1], sums[move.index])
+            return between(view, low, high, sums[move.index - 1], sums[move.index])
         require(0 <= move.index < len(words), "games.index", f"{move.index} of {len(words)}")
         word = words[move.index]
         if view.place == Place.CHAINS:
-            view = replace(view, chain=move.index)
-            return _between(view, 0, game.chain_turns(view, view.chain), view.start, word)
-        view = replace(view, element=view.leaf * WORDS_PER_LEAF + move.index, word=word)
+            turns = game.chain_turns(view.high, move.index)
+            return between(replace(view, chain=move.index), 0, turns, view.low_word, word)
+        view = replace(view, element=view.element + move.index)
         if view.lanes > 1:
-            return replace(view, stage=Stage.SAY, place=Place.CHAINS)
-        return _between(view, 0, view.turns, view.start, word)
+            return replace(view, stage=Stage.SAY, place=Place.CHAINS, claimed=word)
+        return between(view, 0, view.high, view.low_word, word)
 
     def _step(self, view: View, move: moves.Step) -> View:
         """GAM-20 and GAM-21."""
-        require(merkle.leaf_hash(move.node) == view.node_hash, "operands.node", "is another one")
+        require(merkle.leaf_hash(move.node) == view.node_hash, "games.node", "is another one")
         unit = id_at(view, move.unit) if move.unit.units else NOTHING
-        here = view.position, view.element, view.chain + view.low * max(view.lanes, 1)
+        here = view.position, view.element, view.turn
         spots = self.arithmetic.spots(move.node, *here, unit)
         fits = len(move.uses) == len(spots) and set(move.uses) == set(range(len(move.openings)))
         require(fits, "operands.uses", f"{move.uses} of {len(move.openings)} openings, {len(spots)} loads")
@@ -317,11 +299,11 @@ class Referee:
             require_operand(view, spot, move.openings[use], move.leaves)
         leaves = [move.openings[use].data for use in move.uses]
         word = self.arithmetic.step(move.node, *here, view.low_word, unit, leaves)
-        return _over(view, Outcome.HONEST if word == view.word else Outcome.CHEATED, "step")
+        return over(view, Outcome.HONEST if word == view.claimed else Outcome.CHEATED, "step")
 
 
 def _left(view: View) -> int:
-    return view.defender_left if game.to_move(view) is Side.DEFENDER else view.challenger_left
+    return view.defender_clock if game.to_move(view) is Side.DEFENDER else view.challenger_clock
 
 
 def _moved(before: View, after: View, move: moves.Move, now: int) -> View:
@@ -331,50 +313,36 @@ def _moved(before: View, after: View, move: moves.Move, now: int) -> View:
     return replace(
         after,
         head=sha256(before.head, type(move).__name__.encode(), repr(move).encode()),
-        moves=before.moves + 1,
-        defender_moves=before.defender_moves + defends,
-        defender_left=after.defender_left - (spent if defends else 0),
-        challenger_left=after.challenger_left - (0 if defends else spent),
+        moves=before.moves + defends,
+        defender_clock=after.defender_clock - (spent if defends else 0),
+        challenger_clock=after.challenger_clock - (0 if defends else spent),
         since=now,
     )
 
 
-def _over(view: View, outcome: Outcome, why: str) -> View:
-    return replace(view, stage=Stage.OVER, outcome=outcome, why=why)
-
-
-def _tree(view: View, place: Place, at: bytes, count: int) -> View:
-    """At the top of a tree."""
-    return replace(view, stage=Stage.POST, place=place, at=at, count=count, levels=merkle.depth_of(count), base=0)
-
-
-def _is_current(view: View, node: bytes) -> bool:
-    """True if the node is the one that the game has come to."""
-    if view.levels < merkle.depth_of(view.count):
-        return node == view.at
-    root = merkle.seal(view.count, node)
-    return view.at == (root if view.place == Place.RUN else merkle.leaf_hash(root))
-
-
-def _pointed(view: View, move: moves.Point | moves.PointNode) -> View:
-    """GAM-11: one post further down."""
-    down, inside = game.split(view.levels), game.children_with_leaves(view)
-    require(0 <= move.index < inside, "games.index", f"{move.index} of {inside}")
-    fits = len(move.path) == down and _is_current(view, merkle.climb(move.index, move.child, move.path))
-    require(fits, "games.path", f"child {move.index} is another")
-    posts = (*view.posts[:-1], replace(view.posts[-1], index=move.index))
-    base = (view.base << down) + move.index
-    return replace(view, at=move.child, levels=view.levels - down, base=base, posts=posts)
-
-
-def _between(view: View, low: int, high: int, low_word: int, word: int) -> View:
-    """GAM-14 and GAM-15: a chain between an agreed sum and a claimed one."""
-    view = replace(view, low=low, high=high, low_word=low_word, word=word)
-    if view.lanes and high == low:
-        return _over(view, Outcome.HONEST if word == low_word else Outcome.CHEATED, "start")
-    if not view.lanes or high - low == 1:
-        return replace(view, stage=Stage.STEP)
-    return replace(view, stage=Stage.SAY, place=Place.TURNS)
+def _claimed(view: View, shown: moves.Shown, claim: moves.Claim) -> View:
+    """GAM-2."""
+    order, receipt, new = shown.order, shown.receipt, generated(shown.order, shown.answer_units)
+    require(new > 0, "games.nothing", "no generated unit")
+    require(claim.unit < new, "games.index", f"unit {claim.unit} of {new}")
+    view = replace(
+        view,
+        model_root=receipt.model_root,
+        prompt_root=order.prompt_root,
+        response_root=receipt.response_root,
+        evidence_root=receipt.evidence_root,
+        seed=order.seed,
+        temperature=order.temperature,
+        prompt_units=order.prompt_units,
+        answer_from=order.answer_from,
+        answer_units=shown.answer_units,
+        rival=claim.rival,
+    )
+    if claim.rival == NOTHING:
+        require(claim.unit == 0, "games.index", f"unit {claim.unit} without a rival")
+        return tree(view, Place.EVIDENCE, receipt.evidence_root, new)
+    require(order.prompt_units + claim.unit > 0, "games.positions", "nothing chose the unit")
+    return replace(view, stage=Stage.BEGUN, positions=order.prompt_units + claim.unit)
 
 
 RULES: Final[Mapping[type[Any], tuple[Stage, Callable[..., View]]]] = {
