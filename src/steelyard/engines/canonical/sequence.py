@@ -12,8 +12,8 @@ import numpy as np
 from steelyard.engines.base import NOTHING, Step
 from steelyard.engines.canonical.pages import Lease
 from steelyard.engines.canonical.program import Floats
+from steelyard.engines.draws import Draw, Likelihoods
 from steelyard.engines.grammars import Masks
-from steelyard.engines.sampling import Draw, Likelihoods
 from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.hashing import ZERO32, sha256
 

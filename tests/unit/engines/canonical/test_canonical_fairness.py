@@ -18,7 +18,7 @@ from steelyard.engines.canonical.pages import Pages
 from steelyard.engines.canonical.program import Floats
 from steelyard.engines.canonical.scheduler import Scheduler, shares
 from steelyard.engines.canonical.sequence import Generating, InFlight, leaf
-from steelyard.engines.sampling import Draw, Likelihoods
+from steelyard.engines.draws import Draw, Likelihoods
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.hashing import sha256
 
