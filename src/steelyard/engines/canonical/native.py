@@ -30,14 +30,21 @@ from steelyard.engines.canonical.rowwise import ROWWISE
 RUN: Final = "run"
 
 
-class Native:
-    """Loaded kernels: `address[name]`, and `run` itself."""
+class Code:
+    """Loaded functions: `address[name]`."""
 
     def __init__(self, code: bytes, names: tuple[str, ...], target: Any) -> None:
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.address: Mapping[str, int] = {name: self._engine.get_function_address(name) for name in names}
+
+
+class Native(Code):
+    """Loaded kernels, and `run` itself."""
+
+    def __init__(self, code: bytes, names: tuple[str, ...], target: Any) -> None:
+        super().__init__(code, names, target)
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
         self.run = kind(self.address[RUN])
         """run(state, scratch, helper), addresses as numbers; the GIL is released meanwhile."""
@@ -83,6 +90,12 @@ def compiled(text: str, cpu: str, features: str, triple: str = "") -> bytes:
     passes.getModulePassManager().run(parsed, passes)
     code: bytes = target.emit_object(parsed)
     return code
+
+
+def here(text: str, names: tuple[str, ...]) -> Code:
+    """Functions of a module, for this CPU."""
+    cpu, features, _ = host()
+    return Code(compiled(text, cpu, features), names, _target(cpu, features))
 
 
 def _target(cpu: str, features: str, triple: str = "") -> Any:
