@@ -84,39 +84,40 @@ def takes(graph: Graph, node: Node) -> bool:
     return loads and all(instruction.operation in known for instruction in node.body)
 
 
-class Loops:
-    """Functions for nodes of some forms."""
+class Loop:
+    """The function of one form of node."""
 
-    def __init__(self, forms: Sequence[Node]) -> None:
-        module = ir.Module("loops")
-        names = [f"loop{index}" for index in range(len(forms))]
-        for name, node in zip(names, forms, strict=True):
-            _function(module, name, node)
-        self._code = native.here(str(module), tuple(names))
-        self._made = {
-            node: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (4 + 2 * len(node.loads)))(self._code.address[name])
-            for name, node in zip(names, forms, strict=True)
-        }
+    def __init__(self, code: native.Code, name: str, loads: int) -> None:
+        self._code = code
+        self._run = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (4 + 2 * loads))(code.address[name])
 
-    def run(self, node: Node, first: int, out: Array, sources: Sequence[Array]) -> None:
-        """Writes the node's values at positions `first` on, one a row of `out`, [positions][at least its elements].
+    def run(self, first: int, out: Array, sources: Sequence[Array]) -> None:
+        """Writes a node's values at positions `first` on, one a row of `out`, [positions][at least its elements].
 
         `sources`: for each load the values that it loads from, a row a position: the same positions, or for a view into
         other positions all from 0 on. All are C-contiguous and of 4-byte words."""
         assert all(array.flags.c_contiguous and array.itemsize == 4 for array in (out, *sources))
         places = [number for array in (out, *sources) for number in (array.ctypes.data, array.shape[1])]
-        self._made[form(node)](*places[:2], first, first + len(out), *places[2:])
+        self._run(*places[:2], first, first + len(out), *places[2:])
+
+
+def of(graph: Graph) -> dict[str, Loop]:
+    """Functions for all of a graph's nodes that can be made: not for those that load from a file, which are matrices,
+    norms and the embedding."""
+    forms = {node.name: form(node) for node in graph.nodes if takes(graph, node)}
+    distinct = tuple(dict.fromkeys(forms.values()))
+    made = dict(zip(distinct, _made(distinct), strict=True))
+    return {name: made[node] for name, node in forms.items()}
 
 
 @lru_cache(maxsize=8)
-def made(forms: tuple[Node, ...]) -> Loops:
-    """Functions for these forms, compiled once in a process."""
-    return Loops(forms)
-
-
-def of(graph: Graph) -> Loops:
-    """Functions for all of a graph's nodes that can be made but matrices' (their sources are files)."""
-    return made(tuple(dict.fromkeys(form(node) for node in graph.nodes if takes(graph, node))))
+def _made(forms: tuple[Node, ...]) -> tuple[Loop, ...]:
+    module = ir.Module("loops")
+    names = tuple(f"loop{index}" for index in range(len(forms)))
+    for name, node in zip(names, forms, strict=True):
+        _function(module, name, node)
+    code = native.functions(str(module), names)
+    return tuple(Loop(code, name, len(node.loads)) for name, node in zip(names, forms, strict=True))
 
 
 def _function(module: Any, name: str, node: Node) -> None:

@@ -92,12 +92,6 @@ def compiled(text: str, cpu: str, features: str, triple: str = "") -> bytes:
     return code
 
 
-def here(text: str, names: tuple[str, ...]) -> Code:
-    """Functions of a module, for this CPU."""
-    cpu, features, _ = host()
-    return Code(compiled(text, cpu, features), names, _target(cpu, features))
-
-
 def _target(cpu: str, features: str, triple: str = "") -> Any:
     if triple:
         llvm.initialize_all_targets()
@@ -143,6 +137,17 @@ def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None =
     return Native(code, names(recipe), target)
 
 
+def functions(text: str, names: tuple[str, ...], cache: Path | None = None) -> Code:
+    """Functions of a module that is already written, for this CPU."""
+    cpu, features, _ = host()
+    place = _file([text, cpu, features], cache)
+    code = _read(place)
+    if code is None:
+        code = compiled(text, cpu, features)
+        cached.keep(place, hashlib.sha256(code).digest(), code)
+    return Code(code, names, _target(cpu, features))
+
+
 _begun: Final[dict[Path, Future[bytes]]] = {}
 
 
@@ -157,9 +162,14 @@ def begin(recipe: Recipe) -> None:
 
 
 def _place(recipe: Recipe, cpu: str, features: str, cache: Path | None) -> Path:
-    parts = [repr(recipe), cpu, features, llvmlite.__version__, repr(llvm.llvm_version_info), platform.machine()]
     room = Path(__file__).parent
-    parts += [(room / name).read_text(encoding="utf-8") for name in sorted(p.name for p in room.glob("*.py"))]
+    sources = [(room / name).read_text(encoding="utf-8") for name in sorted(p.name for p in room.glob("*.py"))]
+    return _file([repr(recipe), cpu, features, *sources], cache)
+
+
+def _file(parts: list[str], cache: Path | None) -> Path:
+    """Where object code is kept that follows from these parts."""
+    parts = [*parts, llvmlite.__version__, repr(llvm.llvm_version_info), platform.machine()]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     folder = platformdirs.user_cache_path("steelyard") / "kernels" if cache is None else cache
     return folder / f"{digest[:32]}.o"

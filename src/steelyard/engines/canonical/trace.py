@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.engines.canonical import fields, loops, sequence
+from steelyard.engines.canonical import fields, forest, loops, sequence
+from steelyard.engines.canonical.forest import WORDS_PER_LEAF
 from steelyard.engines.canonical.lowering import Call
 from steelyard.engines.canonical.model import Feed, Model
 from steelyard.engines.canonical.program import address, aligned
@@ -24,8 +25,8 @@ from steelyard.protocol.errors import Refused
 
 Array = NDArray[Any]
 Whole = NDArray[np.int64]
-WORDS_PER_LEAF: Final = 32
-"""Elements in a leaf of a node's tree: 128 bytes, the operand of one block dot."""
+NODES_AT_ONCE: Final = 180
+"""Whose values are hashed together: some layers', so that copies of them stay small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +113,29 @@ class Trace:
 
     def root(self, position: int, name: str) -> bytes:
         """Merkle root over the leaves of a node's value, 32 bytes. Raises as `value`."""
-        return merkle.root([merkle.leaf_hash(leaf) for leaf in self._leaves(position, name)])
-
-    def roots(self, position: int) -> list[bytes]:
-        """Of all nodes, in the graph's order. 32 bytes each."""
-        return [self.root(position, node.name) for node in self.graph.nodes]
+        return forest.raw(forest.value_roots([self.value(position, name)]))[0]
 
     def position_root(self, position: int) -> bytes:
         """Merkle root over the roots of all nodes, in the graph's order. 32 bytes."""
-        return merkle.root(list(map(merkle.leaf_hash, self.roots(position))))
+        return merkle.root([merkle.leaf_hash(root) for root in self.roots(range(position, position + 1))[0]])
+
+    def roots(self, window: range) -> list[list[bytes]]:
+        """Of all nodes, in the graph's order, 32 bytes each: a list for each position of the window. Raises
+        Refused("trace.position")."""
+        for position in (window[0], window[-1]):
+            self._require(position)
+        if window != self._window:
+            self._observe(window)
+        found: list[list[bytes]] = [[] for _ in window]
+        for begin in range(0, len(self.graph.nodes), NODES_AT_ONCE):
+            values: list[Array] = []
+            for node in self.graph.nodes[begin : begin + NODES_AT_ONCE]:
+                rows = self._rows(node.name)
+                values += [row[: node.elements(position)] for row, position in zip(rows, window, strict=True)]
+            roots = forest.raw(forest.value_roots(values))
+            for index, mine in enumerate(found):
+                mine += roots[index :: len(window)]
+        return found
 
     def leaf(self, position: int, mask: bytes | None = None) -> bytes:
         """Evidence of the id at a position: by the state of the position before, which chose it, and under the mask, if
@@ -231,13 +246,13 @@ class Trace:
         """A node's values in the window."""
         if name not in self._known:
             node, window = self.graph.by_name[name], self._window
-            if loops.takes(self.graph, node):
+            if name in self._loops:
                 sources = [
                     self._rows(view.source) if view.position_axis is None else self._history(view.source)
                     for view in node.loads
                 ]
                 made = np.zeros((len(window), node.elements(window[-1])), evaluate.KINDS[node.kind])
-                self._loops.run(node, window.start, made, sources)
+                self._loops[name].run(window.start, made, sources)
             else:
                 made = np.stack([evaluate.value(node, position, self) for position in window])
             self._known[name] = made
