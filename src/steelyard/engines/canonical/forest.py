@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from steelyard.engines.canonical import native
 from steelyard.engines.canonical.emit import I32, I64, LANES, PTR, Kit, Value, Variable, lanes
 from steelyard.engines.canonical.program import address, aligned
+from steelyard.engines.ir.leaves import WORDS_PER_LEAF
 from steelyard.protocol.merkle import LEAF, NODE, ROOT
 
 Words = NDArray[np.uint32]
-WORDS_PER_LEAF: Final = 32
-"""Elements in a leaf of a node's tree: 128 bytes, the operand of one block dot."""
 PRIMES: Final = [n for n in range(2, 312) if all(n % d for d in range(2, isqrt(n) + 1))]
 FIRST: Final = [isqrt(prime << 64) & 0xFFFFFFFF for prime in PRIMES[:8]]
 """FIPS 180-4, 5.3.3: fractions of square roots."""

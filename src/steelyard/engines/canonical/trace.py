@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.engines.canonical import fields, forest, loops, sequence
-from steelyard.engines.canonical.forest import WORDS_PER_LEAF
 from steelyard.engines.canonical.lowering import Call
 from steelyard.engines.canonical.model import Feed, Model
 from steelyard.engines.canonical.program import address, aligned
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.graph import Node
+from steelyard.engines.ir.leaves import WORDS_PER_LEAF, cut
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
 
@@ -259,5 +259,4 @@ class Trace:
         return self._known[name]
 
     def _leaves(self, position: int, name: str) -> list[bytes]:
-        raw = self.value(position, name).view(np.uint32).astype("<u4").tobytes()
-        return [raw[i : i + 4 * WORDS_PER_LEAF] for i in range(0, len(raw), 4 * WORDS_PER_LEAF)]
+        return cut(self.value(position, name).view(np.uint32).astype("<u4").tobytes())
