@@ -27,8 +27,8 @@ FIRST: Final = [isqrt(prime << 64) & 0xFFFFFFFF for prime in PRIMES[:8]]
 ROUNDS: Final = np.array([int(prime ** (1 / 3) % 1 * 2**32) for prime in PRIMES], np.uint32)
 """FIPS 180-4, 4.2.2: fractions of cube roots."""
 BLOCK: Final = 16
-MOST_WORDS: Final = 46
-"""Of a message: three blocks, less a prefix of one byte and the padding."""
+MOST_BLOCKS: Final = 4
+MOST_WORDS: Final = 61  # 1 + 4 · 61 + 9 bytes fit into four blocks
 VECTOR: Final = 4 * LANES
 KIND: Final = lanes(I32)
 
@@ -40,12 +40,12 @@ def digests(prefix: bytes, messages: Words) -> Words:
     padded = -(-count // LANES) * LANES
     given, found = aligned((words, padded), np.uint32), aligned((8, padded), np.uint32)
     given[:, :count] = messages.T
-    _digest()(address(given), address(found), padded, words, prefix[0], address(ROUNDS))
+    _digest()[1](address(given), address(found), padded, words, prefix[0], address(ROUNDS))
     return np.ascontiguousarray(found[:, :count].T)
 
 
 def roots(leaves: Words, counts: Sequence[int]) -> Words:
-    """Merkle roots of trees, [trees][8]: the first is over the first counts[0] leaf hashes, and so on. None is empty."""
+    """Merkle roots of trees, [trees][8]: the first over the first counts[0] leaf hashes, and so on; none is empty."""
     numbers = np.array(counts, np.int64)
     widths, layer, open_trees = numbers, leaves, np.arange(len(numbers))
     tops = np.zeros((len(numbers), 8), np.uint32)
@@ -87,22 +87,20 @@ def raw(hashes: Words) -> list[bytes]:
 
 
 @lru_cache(maxsize=1)
-def _digest() -> Any:
+def _digest() -> tuple[native.Code, Any]:
     module = ir.Module("forest")
     _written(module)
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)
     code = native.functions(str(module), ("digest",))
-    found = kind(code.address["digest"])
-    found.code = code
-    return found
+    return code, kind(code.address["digest"])
 
 
 def _written(module: Any) -> None:
-    """void digest(ptr messages [words][count], ptr found [8][count], i64 count, i64 words, i64 prefix, ptr constants)"""
+    """void digest(ptr messages [words][count], ptr found [8][count], i64 count, i64 words, i64 prefix, ptr rounds)."""
     kit = Kit(module, "digest", ir.VoidType(), [PTR, PTR, I64, I64, I64, PTR])
-    messages, found, count, words, prefix, constants = kit.takes
+    messages, found, count, words, prefix, rounds = kit.takes
     with kit.builder.goto_entry_block():
-        message = Value(kit, kit.builder.alloca(KIND, size=ir.Constant(I32, 4 * BLOCK)))
+        message = Value(kit, kit.builder.alloca(KIND, size=ir.Constant(I32, MOST_BLOCKS * BLOCK)))
     blocks = (words * 4 + (1 + 8 + 63)) / 64
     with kit.loop(0, count, LANES) as at:
         before = kit.var(prefix.trunc(I32).splat())
@@ -116,9 +114,9 @@ def _written(module: Any) -> None:
         _put(kit, message, blocks * BLOCK - 1, (words * 32 + 8).trunc(I32).splat())
         state = [kit.var(kit.const(KIND, word)) for word in FIRST]
         with kit.loop(0, blocks) as block:
-            _block(kit, kit.at(message, block * (BLOCK * VECTOR)), constants, state)
-        for index, word in enumerate(state):
-            kit.store(word.get(), found, (count * index + at) << 2, 4)
+            _block(kit, kit.at(message, block * (BLOCK * VECTOR)), rounds, state)
+        for number, variable in enumerate(state):
+            kit.store(variable.get(), found, (count * number + at) << 2, 4)
     kit.finish()
 
 
@@ -131,7 +129,7 @@ def _put(kit: Kit, message: Value, index: Value, word: Value) -> None:
     kit.store(word, message, index * VECTOR)
 
 
-def _block(kit: Kit, block: Value, constants: Value, state: list[Variable]) -> None:
+def _block(kit: Kit, block: Value, rounds: Value, state: list[Variable]) -> None:
     """FIPS 180-4, 6.2.2. Invariant: slot i of `words` is the schedule's next word that is i modulo 16."""
     words = [kit.var(kit.load(block, index * VECTOR, KIND)) for index in range(BLOCK)]
     now = [kit.var(word.get()) for word in state]
@@ -139,7 +137,7 @@ def _block(kit: Kit, block: Value, constants: Value, state: list[Variable]) -> N
         a, b, c, d, e, f, g, h = (variable.get() for variable in now)
         for index in range(BLOCK):
             word = words[index].get()
-            constant = kit.load(constants, (quarter * BLOCK + index) << 2, I32, 4).splat()
+            constant = kit.load(rounds, (quarter * BLOCK + index) << 2, I32, 4).splat()
             one = h + _mixed(e, 6, 11, 25) + (g ^ (e & (f ^ g))) + constant + word
             two = _mixed(a, 2, 13, 22) + ((a & b) | (c & (a | b)))
             a, b, c, d, e, f, g, h = one + two, a, b, c, d + one, e, f, g
@@ -148,8 +146,8 @@ def _block(kit: Kit, block: Value, constants: Value, state: list[Variable]) -> N
             words[index].set(word + small + seventh + large)
         for variable, value in zip(now, (a, b, c, d, e, f, g, h), strict=True):
             variable.set(value)
-    for word, variable in zip(state, now, strict=True):
-        word.set(word.get() + variable.get())
+    for before, variable in zip(state, now, strict=True):
+        before.set(before.get() + variable.get())
 
 
 def _mixed(x: Value, *turns: int) -> Value:

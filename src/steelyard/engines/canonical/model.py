@@ -117,8 +117,8 @@ class Model:
         return m.states[:wanted], m.logits[:wanted]
 
     def observe(self, feed: Feed, see: Callable[[Call, Floats], None]) -> None:
-        """A step whose tokens are all wanted, one call at a time; `see` is shown the rows that each call has written, one
-        a token, and for one that adds to its rows first what it adds."""
+        """A step whose tokens are all wanted, one call at a time; `see` is shown the rows that each call has written,
+        one a token, and for one that adds to its rows first what it adds."""
         count = len(feed.ids)
         assert len(feed.wanted) == count
         self._set(feed)

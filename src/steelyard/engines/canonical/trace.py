@@ -5,7 +5,7 @@ the kernels, one call at a time, and what the calls leave in memory is copied; w
 computed from that by `loops`, and a partial sum by `ir.evaluate`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,27 +19,15 @@ from steelyard.engines.canonical.program import address, aligned
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.graph import Node
-from steelyard.engines.ir.leaves import WORDS_PER_LEAF, cut
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
 
 Array = NDArray[Any]
 Whole = NDArray[np.int64]
+WORDS_AT_ONCE: Final = 2**23
+"""So many values are held while all positions are hashed: some 32 MiB."""
 NODES_AT_ONCE: Final = 180
 """Whose values are hashed together: some layers', so that copies of them stay small."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """One leaf of a node's value at a position, with the way to that value's root."""
-
-    leaf: bytes
-    """Up to 32 elements, 4 bytes each, little-endian."""
-    index: int
-    """Which leaf."""
-    count: int
-    """Leaves of the value."""
-    path: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +96,10 @@ class Trace:
 
     def value(self, position: int, name: str) -> Array:
         """All elements of a node, in order: float32 or int32. Raises Refused: `trace.position`, `trace.node`."""
+        if name in self.model.file.lowered.cached and position not in self._window:
+            self._require(position)
+            past: Array = self._history(name)[position]
+            return past
         node = self._node(position, name)
         return self._rows(name)[position - self._window.start, : node.elements(position)]
 
@@ -116,14 +108,21 @@ class Trace:
         return forest.raw(forest.value_roots([self.value(position, name)]))[0]
 
     def position_root(self, position: int) -> bytes:
-        """Merkle root over the roots of all nodes, in the graph's order. 32 bytes."""
-        return merkle.root([merkle.leaf_hash(root) for root in self.roots(range(position, position + 1))[0]])
+        """Merkle root over the roots of all nodes, in the graph's order. 32 bytes. Raises Refused("trace.position")."""
+        self._require(position)
+        return merkle.root(self._leaves(range(position, position + 1))[0])
 
-    def roots(self, window: range) -> list[list[bytes]]:
-        """Of all nodes, in the graph's order, 32 bytes each: a list for each position of the window. Raises
-        Refused("trace.position")."""
-        for position in (window[0], window[-1]):
-            self._require(position)
+    def leaves(self) -> Iterator[list[bytes]]:
+        """Leaf hashes of each position's tree, one a node; the first position's first. Memory for values of some
+        positions at a time is taken and given back."""
+        count = len(self.ids)
+        words = sum(node.elements(count - 1) for node in self.graph.nodes)
+        at_once = max(1, min(self.model.tokens, WORDS_AT_ONCE // words))
+        for begin in range(0, count, at_once):
+            yield from self._leaves(range(begin, min(begin + at_once, count)))
+        self._known, self._window = {}, range(0)
+
+    def _leaves(self, window: range) -> list[list[bytes]]:
         if window != self._window:
             self._observe(window)
         found: list[list[bytes]] = [[] for _ in window]
@@ -132,9 +131,10 @@ class Trace:
             for node in self.graph.nodes[begin : begin + NODES_AT_ONCE]:
                 rows = self._rows(node.name)
                 values += [row[: node.elements(position)] for row, position in zip(rows, window, strict=True)]
-            roots = forest.raw(forest.value_roots(values))
+            roots = forest.value_roots(values)
+            leaves = forest.raw(forest.digests(merkle.LEAF, roots))
             for index, mine in enumerate(found):
-                mine += roots[index :: len(window)]
+                mine += leaves[index :: len(window)]
         return found
 
     def leaf(self, position: int, mask: bytes | None = None) -> bytes:
@@ -144,13 +144,6 @@ class Trace:
         states, logits = self.model.step(self._feed(position - 1, position, wanted=True))
         logit = float(logits[0, self.ids[position]])
         return sequence.leaf(sequence.evidence(states[0], logit), logit, mask)
-
-    def open(self, position: int, name: str, element: int) -> Opening:
-        """The leaf that holds an element. Raises as `value`, and Refused("merkle.index")."""
-        leaves = self._leaves(position, name)
-        index = element // WORDS_PER_LEAF
-        path = merkle.prove([merkle.leaf_hash(leaf) for leaf in leaves], index)
-        return Opening(leaves[index], index, len(leaves), path)
 
     def partial(self, position: int, name: str, element: int, steps: int) -> Array:
         """The accumulator of one element's fold after `steps` turns: one number, or the 16 chains.
@@ -164,13 +157,7 @@ class Trace:
     def operands(self, position: int, name: str, element: int, step: int = 0) -> list[Operand]:
         """What turn `step` of an element's loops loads, in the order of the node's views. Raises as `partial`."""
         node = self._node(position, name)
-        total, turns = node.elements(position), node.turns(position)
-        if not 0 <= element < total or not 0 <= step < turns:
-            raise Refused("ir.element", f"element {element} of {total}, turn {step} of {turns} of {name}")
-        extents = node.extents(position)
-        inner = extents[len(node.space) :]
-        indices = [*np.unravel_index(element, extents[: len(node.space)]), *np.unravel_index(step, inner)]
-        axes = [np.array([index]) for index in indices]
+        axes = evaluate.indices(node, position, element, step)
         found = []
         for view in node.loads:
             first = evaluate.where(view, position, axes, 1, self.ids[position])
@@ -189,7 +176,7 @@ class Trace:
     def gather(self, source: str, position: int | Whole, index: Whole) -> Array:
         """See `evaluate.Values`."""
         if source in self.graph.by_name:
-            if isinstance(position, int) and position in self._window:
+            if isinstance(position, int):
                 return self.value(position, source)[index]
             found: Array = self._history(source)[position, index]
             return found
@@ -257,6 +244,3 @@ class Trace:
                 made = np.stack([evaluate.value(node, position, self) for position in window])
             self._known[name] = made
         return self._known[name]
-
-    def _leaves(self, position: int, name: str) -> list[bytes]:
-        return cut(self.value(position, name).view(np.uint32).astype("<u4").tobytes())
