@@ -63,6 +63,8 @@ class Jury:
             return
         if self.desk.me not in case.seats:
             self._close(key, note, "not seated")
+        elif case.stage is Stage.PLAYING:
+            self._close(key, note, "played as a game")
         elif case.stage is Stage.RULED:
             self.desk.ledger.collect()
             self._close(key, note, "no ruling" if case.outcome is None else f"ruled {case.outcome.name.lower()}")
