@@ -25,7 +25,7 @@ def test_a_replay_says_what_the_run_said(prompt: tuple[int, ...], seed: int, tem
     replay = Alphabet().replay(job, [step.id for step in steps])
     assert replay.expected == tuple(step.id for step in steps)
     assert replay.leaves == tuple(step.leaf for step in steps)
-    assert len(replay.states) == 32 * len(steps)
+    assert len(replay.states) == 256 * len(steps)
 
 
 def test_a_warm_answer_follows_its_seed_and_a_cold_one_does_not() -> None:
