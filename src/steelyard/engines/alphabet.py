@@ -11,11 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from steelyard.engines import draws
-from steelyard.engines.alphabet_graph import CONTEXT, END, END_ODDS, LOGITS, STATE, VOCABULARY, Language, language
+from steelyard.engines.alphabet_graph import (
+    CONTEXT,
+    END,
+    END_ODDS,
+    GRAPH,
+    LOGITS,
+    STATE,
+    VOCABULARY,
+    Language,
+    language,
+)
 from steelyard.engines.alphabet_run import Run
 from steelyard.engines.base import MAX_LIKELIEST, NOTHING, Card, Job, Replay, Step, leaf
 from steelyard.engines.draws import Draw, Floats
 from steelyard.engines.grammars import Grammars, Masks
+from steelyard.engines.ir.evaluated import Evaluated
 from steelyard.protocol.errors import Malformed, Refused, Unavailable
 
 NAME = "alphabet"
@@ -88,6 +99,13 @@ class Alphabet:
         """Ends runs in flight."""
         self._closed.set()
 
+    def trace(self, job: Job, answer: Sequence[int]) -> Evaluated:
+        """The run over prompt and answer, to be asked for any value; a liar's as it lies, too. Raises as `replay`."""
+        _refuse_units(answer)
+        self._refuse(job, max(len(answer), 1))
+        spoken = self.spoken(job.answer_from)
+        return Evaluated(GRAPH, [*job.prompt, *answer], lambda source, at, index: spoken(at).tables[source][index])
+
     def spoken(self, answer_from: int) -> Callable[[int], Language]:
         """Which language each position is computed in, for an answer that begins at `answer_from`: its own; a liar's
         changes at the position that chooses the first id it lies about."""
@@ -96,7 +114,7 @@ class Alphabet:
         first, lie = answer_from + self._lie_from - 1, language(b"a lie", self.language.odds)
         return lambda position: self.language if position < first else lie
 
-    def _read(self, job: Job, units: int) -> "_Reading":
+    def _refuse(self, job: Job, units: int) -> Draw:
         """Raises as `Engine.generate`, for `units` behind the prompt."""
         _refuse_units(job.prompt)
         if job.max_units < 1 or not 1 <= job.answer_from <= len(job.prompt):
@@ -106,7 +124,11 @@ class Alphabet:
             raise Refused("order.parameter", f"logprobs {job.logprobs}, must be 0 to {1 + MAX_LIKELIEST}")
         if len(job.prompt) + units > CONTEXT:
             raise Refused("order.context-too-long", f"{len(job.prompt)} + {units} units, at most {CONTEXT}")
-        draw = Draw(job.temperature, job.top_p, job.top_k, job.seed)
+        return Draw(job.temperature, job.top_p, job.top_k, job.seed)
+
+    def _read(self, job: Job, units: int) -> "_Reading":
+        """Raises as `Engine.generate`."""
+        draw = self._refuse(job, units)
         masks = self._grammars.start(job.grammar, job.answer_from) if job.grammar else None
         run = Run(len(job.prompt) + units, self.spoken(job.answer_from))
         return _Reading(run, list(job.prompt[: job.answer_from]), draw, masks, job.logprobs)

@@ -17,6 +17,7 @@ from steelyard.engines.ir import leaves as ir
 from steelyard.engines.ir.facts import Facts
 from steelyard.engines.ir.graph import SO_FAR, Affine, Body, Graph, Register, View
 from steelyard.protocol import merkle
+from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
 
 Array = NDArray[Any]
@@ -182,6 +183,14 @@ class Language:
         """Of the model root: name, key-value cache type, facts."""
         parts = ARITHMETIC.encode(), KEY_VALUES.encode(), self.facts.raw()
         return merkle.Tree([merkle.leaf_hash(part) for part in parts])
+
+    def leaf_of(self, field: ir.FileAt, _: int) -> int:
+        """The toy has no file, so no element lies in one. Raises Refused("merkle.index")."""
+        raise Refused("merkle.index", f"the toy has no file, nor {field}")
+
+    def file_leaf(self, index: int) -> bytes:
+        """As `leaf_of`."""
+        raise Refused("merkle.index", f"the toy has no file, nor leaf {index} of it")
 
 
 @lru_cache(maxsize=32)

@@ -9,7 +9,7 @@ from steelyard.engines import alphabet_graph
 from steelyard.engines.alphabet_graph import CLOSERS, CONTEXT, END, GRAPH, LETTERS, LOGITS, VOCABULARY, language
 from steelyard.engines.alphabet_run import Run
 from steelyard.engines.ir import leaves
-from steelyard.engines.ir.evaluate import Evaluated
+from steelyard.engines.ir.evaluated import Evaluated
 from steelyard.protocol import merkle
 
 IDS = [*b"hello", 0, 255, END, *b" and on it goes, past 16 turns and past one leaf of 32 positions."]

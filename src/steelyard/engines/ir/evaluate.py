@@ -4,14 +4,13 @@ Slow and exact, beside the kernels that compute the same at speed. Only what is 
 matrix product loads one row.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.engines.ir.graph import CONSTANTS, POSITION, Graph, Instruction, Node, View
+from steelyard.engines.ir.graph import CONSTANTS, POSITION, Instruction, Node, View
 from steelyard.engines.ir.scalars import F32, I32, NAN_BITS, OPERATIONS
 from steelyard.protocol.errors import Refused
 
@@ -133,42 +132,3 @@ def canonical(array: Array) -> Array:
         return array
     found: Array = np.where(np.isnan(array), NAN_BITS.view(F32), array)
     return found
-
-
-@dataclass
-class Evaluated:
-    """`Values` of a run that nobody computed: each node's whole value, when it is asked for, and then kept.
-
-    Raises Refused("ir.position") outside the run."""
-
-    graph: Graph
-    ids: Sequence[int]
-    inputs: Callable[[str, int, Whole], Array]
-    """(source, the position that asks, indices) -> elements of an input, as `Values.gather`."""
-    _known: dict[tuple[int, str], Array] = field(default_factory=dict)
-
-    def id(self, position: int) -> int:
-        """See `Values`."""
-        return self.ids[position]
-
-    def value(self, position: int, name: str) -> Array:
-        """All elements of a node, in order: float32 or int32."""
-        if not 0 <= position < len(self.ids):
-            raise Refused("ir.position", f"position {position} of {len(self.ids)}")
-        if (position, name) not in self._known:
-            self._known[position, name] = value(self.graph.by_name[name], position, self)
-        return self._known[position, name]
-
-    def gather(self, source: str, position: int | Whole, index: Whole) -> Array:
-        """See `Values`."""
-        if source not in self.graph.by_name:
-            assert isinstance(position, int), "an input has no positions"
-            return self.inputs(source, position, index)
-        if isinstance(position, int):
-            return self.value(position, source)[index]
-        at = np.broadcast_to(position, index.shape)
-        found = np.empty(index.shape, KINDS[self.graph.by_name[source].kind])
-        for one in np.unique(at):
-            here = at == one
-            found[here] = self.value(int(one), source)[index[here]]
-        return found
