@@ -45,7 +45,7 @@ def _graph() -> Graph:
     g.fold("dotted", [2], [5, 30], [View("weights", (150, 30, 1)), here], times, start=0)
     g.fold("chained", [2], 37, [View("weights", (37, 1)), View("mixed", (0, 1))], times, start=3, lanes=16, join="iadd")
     g.fold("short", [2], 5, [View("mixed", (5, 1))], plus, start=9, lanes=16, join="iadd")
-    g.map("wide", [Affine(80, 410)], [View("seen", (0,))], lambda b, a: b.do("imul", a, b.axis(0)))
+    g.map("wide", [Affine(80, 400)], [View("seen", (0,))], lambda b, a: b.do("imul", a, b.axis(0)))
     previous = "dotted"
     for number in range(60):
         step = View(previous, (0,))
@@ -94,6 +94,25 @@ def unravel(number: int, extents: Sequence[int]) -> list[int]:
     return found[::-1]
 
 
+@cache
+def axes_of(position: int, index: int, element: int, turn: int) -> list[int]:
+    """Indices along a node's axes, the space's first."""
+    node = GRAPH.nodes[index]
+    extents = node.extents(position)
+    return unravel(element, extents[: len(node.space)]) + unravel(turn, extents[len(node.space) :])
+
+
+@cache
+def places(position: int, index: int, element: int, turn: int, unit: int) -> list[tuple[View, int, int]]:
+    """Of each load of a turn the position of its source, and which element."""
+    axes, found = axes_of(position, index, element, turn), []
+    for view in GRAPH.nodes[index].loads:
+        first = view.offset.at(position) + view.by_id * unit
+        at = position if view.position_axis is None else axes[view.position_axis]
+        found.append((view, at, first + sum(stride * axis for stride, axis in zip(view.strides, axes, strict=True))))
+    return found
+
+
 @dataclass(frozen=True)
 class Load:
     """`verification.holding.Load`."""
@@ -113,12 +132,12 @@ class Counting:
     """`verification.holding.Holding` over the model: a run of so many ids, each of which may be spoiled.
 
     Args:
-        honest: whose values are the same before (position, node) `first`, so that they are not computed again."""
+        known: runs with the same values before a (position, node), so that they are not computed again."""
 
     def __init__(
-        self, ids: Sequence[int], spoil: Spoil | None = None, honest: "Counting | None" = None, first: tuple[int, int] = (0, 0)
+        self, ids: Sequence[int], spoil: Spoil | None = None, known: "Sequence[tuple[Counting, tuple[int, int]]]" = ()
     ) -> None:
-        self.ids, self.spoil, self.honest, self.first = tuple(ids), spoil, honest, first
+        self.ids, self.spoil, self.known = tuple(ids), spoil, known
         self._values: dict[tuple[int, int], list[int]] = {}
         self._roots: dict[tuple[int, int], bytes] = {}
         for position in range(len(ids)):
@@ -127,9 +146,10 @@ class Counting:
 
     def _compute(self, position: int, index: int) -> None:
         at = position, index
-        if self.honest is not None and at < self.first:
-            self._values[at], self._roots[at] = self.honest._values[at], self.honest._roots[at]
-            return
+        for run, before in self.known:
+            if at < before:
+                self._values[at], self._roots[at] = run._values[at], run._roots[at]
+                return
         node = GRAPH.nodes[index]
         elements = range(node.elements(position))
         self._values[at] = [self._join(node, self._chains(position, index, element)) for element in elements]
@@ -152,8 +172,8 @@ class Counting:
 
     def _turn(self, position: int, index: int, element: int, turn: int, accumulator: int) -> int:
         node = GRAPH.nodes[index]
-        axes = self._axes(node, position, element, turn)
-        registers = [self._operand(view, position, axes) for view in node.loads]
+        axes = axes_of(position, index, element, turn)
+        registers = [self._operand(*place) for place in self._places(position, index, element, turn)]
         registers += [accumulator] if node.fold else []
         for instruction in node.body:
             name, arguments = instruction.operation, instruction.arguments
@@ -168,18 +188,11 @@ class Counting:
         word = registers[-1]
         return self.spoil(position, index, element, turn, word) if self.spoil else word
 
-    @staticmethod
-    def _axes(node: Node, position: int, element: int, turn: int) -> list[int]:
-        extents = node.extents(position)
-        return unravel(element, extents[: len(node.space)]) + unravel(turn, extents[len(node.space) :])
+    def _places(self, position: int, index: int, element: int, turn: int) -> list[tuple[View, int, int]]:
+        unit = self.ids[position] if any(view.by_id for view in GRAPH.nodes[index].loads) else 0
+        return places(position, index, element, turn, unit)
 
-    def _where(self, view: View, position: int, axes: Sequence[int]) -> tuple[int, int]:
-        index = view.offset.at(position) + view.by_id * self.ids[position]
-        index += sum(stride * axis for stride, axis in zip(view.strides, axes, strict=True))
-        return position if view.position_axis is None else axes[view.position_axis], index
-
-    def _operand(self, view: View, position: int, axes: Sequence[int]) -> int:
-        at, index = self._where(view, position, axes)
+    def _operand(self, view: View, at: int, index: int) -> int:
         return INPUTS[view.source][index] if view.source in INPUTS else self._values[at, NODES[view.source]][index]
 
     # -- the port --------------------------------------------------------------------------------------------------
@@ -206,8 +219,7 @@ class Counting:
         return [found[number] for number in turns]
 
     def loads(self, position: int, node: int, element: int, turn: int) -> list[Load]:
-        axes = self._axes(GRAPH.nodes[node], position, element, turn)
-        return [self._load(view, *self._where(view, position, axes)) for view in GRAPH.nodes[node].loads]
+        return [self._load(*place) for place in self._places(position, node, element, turn)]
 
     def _load(self, view: View, position: int, index: int) -> Load:
         by_id = view.by_id != 0
@@ -258,7 +270,18 @@ class Counting:
 @cache
 def honest(ids: tuple[int, ...]) -> Counting:
     """The run of these ids."""
-    return Counting(ids)
+    return Counting(ids, None, [(honest(ids[:-1]), (len(ids) - 1, 0))] if ids else [])
+
+
+def spoiled(spoil: Spoil, first: tuple[int, int]) -> Callable[[tuple[int, ...]], Counting]:
+    """Runs of a liar that does not lie before (position, node) `first`, each made once."""
+
+    @cache
+    def run(ids: tuple[int, ...]) -> Counting:
+        before = [(run(ids[:-1]), (len(ids) - 1, 0)), (honest(ids), first)] if ids else []
+        return Counting(ids, spoil, before)
+
+    return run
 
 
 def turns(position: int) -> Iterator[tuple[int, int, int]]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
-from counting import END, MODEL_ROOT, VOCABULARY, Counting, Spoil, honest
+from counting import END, MODEL_ROOT, VOCABULARY, Counting, Spoil, honest, spoiled
 from game_arithmetic import GraphArithmetic, greater
 
 from claims import DOMAIN, PROVIDER, SESSION, STRANGER, Stall
@@ -28,16 +27,6 @@ CARD = Card("counting", MODEL_ROOT, True, 4096, VOCABULARY, frozenset({END}), "u
 CHALLENGER = Key(sha256(b"challenger"))
 BASE, EACH, BEGAN = 1000, 10, 1_800_000_000
 Player = Callable[[View], Move | None]
-
-
-def runs(spoil: Spoil | None, first: tuple[int, int]) -> Callable[[tuple[int, ...]], Counting]:
-    """Runs of this liar's, each made once."""
-
-    @cache
-    def run(ids: tuple[int, ...]) -> Counting:
-        return honest(ids) if spoil is None else Counting(ids, spoil, honest(ids), first)
-
-    return run
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,8 @@ def sell(
 ) -> Sale:
     """What a provider signs whose run is spoiled from (position, node) `first` on. `wrong_id`: the last unit is not
     what its logits say, with evidence that fits."""
-    run, ids, evidence = runs(spoil, first), list(prompt), []
+    run = spoiled(spoil, first) if spoil else honest
+    ids, evidence = list(prompt), []
     for unit in range(units):
         held = run(tuple(ids))
         last = wrong_id is not None and unit == units - 1
