@@ -1,8 +1,8 @@
 """A tiny model of whole numbers, as a graph of maps and folds, and runs of it that can lie at any single turn.
 
-It has what a game can meet: several rounds of positions, nodes, leaves and turns, 16 chains (some without a turn), an
-operand of an earlier position, of the file by id, of a table, and two loads from one leaf. Evaluated in Python's own
-integers: some ten milliseconds a position.
+It has what a game can meet: two rounds of nodes and of turns, several leaves, extents that grow, 16 chains (some without
+a turn), an operand of an earlier position, of the file by id, of a table, and two loads from one leaf. Evaluated in
+Python's own integers: some milliseconds a position.
 """
 
 import random
@@ -22,7 +22,8 @@ VOCABULARY, WIDTH, WORDS = 70, 33, 2**32
 FILE_WORDS = 256  # in a leaf of the file
 FIRST_LEAF = 4
 Spoil = Callable[[int, int, int, int, int], int]
-"""(position, node, element, turn, word) -> the word that a liar has there."""
+"""(position, node, element, turn, word) -> the word that a liar has there; a chain without a turn has its own number
+for one."""
 
 
 def _graph() -> Graph:
@@ -45,11 +46,13 @@ def _graph() -> Graph:
     g.fold("dotted", [2], [5, 30], [View("weights", (150, 30, 1)), here], times, start=0)
     g.fold("chained", [2], 37, [View("weights", (37, 1)), View("mixed", (0, 1))], times, start=3, lanes=16, join="iadd")
     g.fold("short", [2], 5, [View("mixed", (5, 1))], plus, start=9, lanes=16, join="iadd")
-    g.map("wide", [Affine(80, 400)], [View("seen", (0,))], lambda b, a: b.do("imul", a, b.axis(0)))
+    g.map("wide", [Affine(80, 10)], [View("seen", (0,))], lambda b, a: b.do("imul", a, b.axis(0)))
     previous = "dotted"
     for number in range(60):
         step = View(previous, (0,))
-        previous = g.map(f"carry.{number}", [1], [step], lambda b, a, n=number: plus(b, b.do("imul", a, b.whole(5)), b.whole(n)))
+        previous = g.map(
+            f"carry.{number}", [1], [step], lambda b, a, n=number: plus(b, b.do("imul", a, b.whole(5)), b.whole(n))
+        )
     state = [View("mixed", (1,)), View(previous, (0,)), View("chained", (0,)), View("short", (0,)), View("wide", (2,))]
     g.map("state", [WIDTH], state, plus)
     logits = [View("state", (0,)), View("wide", (1,)), View("weights", (2,))]
@@ -59,7 +62,7 @@ def _graph() -> Graph:
 
 GRAPH = _graph()
 NODES = {node.name: index for index, node in enumerate(GRAPH.nodes)}
-_chance = random.Random(7)  # noqa: S311
+_chance = random.Random(7)
 INPUTS = {name: [_chance.randrange(WORDS) for _ in range(size)] for name, size in (("letters", 2800), ("weights", 300))}
 
 
@@ -77,9 +80,7 @@ SOURCES = {name: NodeAt(index) for name, index in NODES.items()} | {
 NODE_LEAVES = [leaves.written(node, SOURCES) for node in GRAPH.nodes]
 GRAPH_TREE = merkle.Tree([merkle.leaf_hash(leaf) for leaf in NODE_LEAVES])
 END = 0
-FACTS = Facts(
-    GRAPH_TREE.root, len(NODE_LEAVES), NODES["state"], NODES["logits"], WIDTH, VOCABULARY, 4096, (END,)
-).raw()
+FACTS = Facts(GRAPH_TREE.root, len(NODE_LEAVES), NODES["state"], NODES["logits"], WIDTH, VOCABULARY, 4096, (END,)).raw()
 MODEL_TREE = merkle.Tree([merkle.leaf_hash(leaf) for leaf in (b"counting", b"none", FACTS, b"", *FILE)])
 MODEL_ROOT = MODEL_TREE.root
 
@@ -165,7 +166,10 @@ class Counting:
     def _chains(self, position: int, index: int, element: int) -> list[int]:
         node = GRAPH.nodes[index]
         chains = [node.start] * node.lanes
-        for turn in range(node.turns(position)):
+        turns = node.turns(position)
+        for lane in range(turns, node.lanes):  # chains without a turn: only a liar's is not the start
+            chains[lane] = self.spoil(position, index, element, lane, node.start) if self.spoil else node.start
+        for turn in range(turns):
             lane = turn % node.lanes
             chains[lane] = self._turn(position, index, element, turn, chains[lane])
         return chains

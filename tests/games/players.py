@@ -54,7 +54,8 @@ def sold(position: int, name: str, element: int, turn: int) -> Sale:
 
 HONEST = sell(PROMPT, UNITS)
 EVERYWHERE = sell(PROMPT, UNITS, lambda *at: at[4] ^ 1)
-MIDDLE = sold(2, "dotted", 1, 70)
+CHAINED = sold(3, "chained", 1, 20)
+MIDDLE = sold(3, "dotted", 0, 70)
 
 
 def otherwise(player: Player, change: Callable[[View, Move], Move | None]) -> Player:
@@ -104,6 +105,13 @@ def honest_sums(view: View, move: Move) -> Move:
         view.position, view.node, view.element, view.chain, game.cuts(view.low, view.high)[:-1]
     )
     return replace(move, words=game.said_words(sums)) if isinstance(move, Say) else move
+
+
+def honest_chains(view: View, move: Move) -> Move:
+    """They do not join to the element that was claimed."""
+    if view.place != Place.CHAINS or not isinstance(move, Say):
+        return move
+    return replace(move, words=_honest_hold(view.positions).chains(view.position, view.node, view.element))
 
 
 class Padded(Counting):
@@ -168,12 +176,17 @@ DEFENDERS: dict[str, Defender] = {
     "lies at the last step": plain(RIVAL_TOO, "the answered logit is not what its operands give"),
     "lies everywhere": plain(EVERYWHERE, "the first of its lies is enough"),
     "lies in a fold": plain(MIDDLE, "one turn gives something else"),
-    "lies in a chain": plain(sold(1, "chained", 1, 20), "chains join to the element, so one of them is wrong"),
-    "lies in a chain without a turn": plain(
-        sell(PROMPT, UNITS, lambda *at: at[4]), "see ShortChains: nothing to lie about here", liar=False
-    ),
+    "lies in a chain": plain(CHAINED, "chains join to the element, so one of them is wrong"),
+    "lies in a chain without a turn": plain(sold(1, "short", 1, 9), "such a chain is its start"),
+    "lies where nothing looks": plain(sold(2, "dotted", 1, 100), "a run is wrong even if its answer is right"),
     "lies about the past": plain(sold(3, "seen", 2, 2), "an operand of an earlier position is agreed"),
     "says honest sums": changed(MIDDLE, honest_sums, "then the last turn does not give the claimed word"),
+    "says honest chains": changed(CHAINED, honest_chains, "they join to another element than the claimed one"),
+    "says a word too few": changed(
+        MIDDLE,
+        lambda _, move: replace(move, words=move.words[:-4]) if isinstance(move, Say) else move,
+        "a leaf is whole",
+    ),
     "signs a wrong id": plain(WRONG_ID, "its own logits say that a rival is greater"),
     "signs evidence of nothing": signed_evidence([noise(b"%d" % i) for i in range(UNITS)], "it opens no state"),
     "signs reordered evidence": signed_evidence(HONEST.script.evidence[::-1], "a leaf has its place"),
@@ -273,6 +286,31 @@ def puts_words_in_its_mouth(view: View, move: Move) -> Move:
     return replace(move, words=b"\0" * len(view.words)) if isinstance(move, Pick) else move
 
 
+def steps_another_node(view: View, move: Move) -> Move:
+    return replace(move, node=honest(()).node_leaf(view.node - 1)) if isinstance(move, Step) else move
+
+
+def steps_from_one_opening(view: View, move: Move) -> Move:
+    """All that the step loads is said to be in the first leaf."""
+    if isinstance(move, Step):
+        return replace(move, uses=(0,) * len(move.uses), openings=move.openings[:1])
+    return move
+
+
+def steps_another_id(view: View, move: Move) -> Move:
+    if isinstance(move, Step) and move.unit.units:
+        return replace(move, unit=replace(move.unit, units=bytes([9, 0, 0, 0]) * (len(move.unit.units) // 4)))
+    return move
+
+
+def picks_behind_the_end(view: View, move: Move) -> Move:
+    return replace(move, index=64) if isinstance(move, Pick) else move
+
+
+def names_another_child(view: View, move: Move) -> Move:
+    return replace(move, child=noise(move.child)) if isinstance(move, Point) else move
+
+
 CHALLENGERS: dict[str, Challenger] = {
     "honest": Challenger(honest_challenger, False, "goes to the first difference"),
     "points at the first": Challenger(a_challenger(lambda _, move: move), True, "a right step ends the game"),
@@ -284,6 +322,13 @@ CHALLENGERS: dict[str, Challenger] = {
     ),
     "loses on purpose": Challenger(a_challenger(loses_a_pick), True, "a lost game binds only who lost it"),
     "opens wrongly": Challenger(a_challenger(opens_wrongly), True, "operands are under agreed roots"),
+    "steps another node": Challenger(a_challenger(steps_another_node), True, "the game knows which node"),
+    "steps from one opening": Challenger(a_challenger(steps_from_one_opening), True, "a place is not another"),
+    "steps another id": Challenger(
+        a_challenger(steps_another_id), True, "ids are under the order's and receipt's roots"
+    ),
+    "picks behind the end": Challenger(a_challenger(picks_behind_the_end), True, "there is no such word"),
+    "names another child": Challenger(a_challenger(names_another_child), True, "a child is under its parent"),
     "names another node": Challenger(a_challenger(names_another_node), True, "the graph's root has its nodes"),
     "puts words in its mouth": Challenger(a_challenger(puts_words_in_its_mouth), True, "the game knows what was said"),
     "answers an old head": Challenger(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from players import CHALLENGERS, DEFENDERS, Challenger, Defender
@@ -88,7 +89,7 @@ def fees_are_of_the_defenders_own_moves(one: Game) -> bool:
 
 def clocks_run_for_whoever_is_to_move(one: Game) -> bool:
     """Each move takes ten seconds or more of its side's own clock, and nothing of the other's."""
-    for before, after in zip(one.played.views, one.played.views[1:], strict=False):
+    for before, after in pairwise(one.played.views):
         spent, side = after.since - before.since, game.to_move(before)
         if after.why == "silence":
             continue
