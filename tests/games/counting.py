@@ -1,8 +1,8 @@
 """A tiny model of whole numbers, as a graph of maps and folds, and runs of it that can lie at any single turn.
 
-It has what a game can meet: several rounds of positions, nodes, leaves and turns, 16 chains (some without a turn), an
-operand of an earlier position, of the file by id, of a table, and two loads from one leaf. Evaluated in Python's own
-integers: some ten milliseconds a position.
+It has what a game can meet: two rounds of nodes and of turns, several leaves, extents that grow, 16 chains (some without
+a turn), an operand of an earlier position, of the file by id, of a table, and two loads from one leaf. Evaluated in
+Python's own integers: some milliseconds a position.
 """
 
 import random
@@ -22,7 +22,8 @@ VOCABULARY, WIDTH, WORDS = 70, 33, 2**32
 FILE_WORDS = 256  # in a leaf of the file
 FIRST_LEAF = 4
 Spoil = Callable[[int, int, int, int, int], int]
-"""(position, node, element, turn, word) -> the word that a liar has there."""
+"""(position, node, element, turn, word) -> the word that a liar has there; a chain without a turn has its own number
+for one."""
 
 
 def _graph() -> Graph:
@@ -45,11 +46,13 @@ def _graph() -> Graph:
     g.fold("dotted", [2], [5, 30], [View("weights", (150, 30, 1)), here], times, start=0)
     g.fold("chained", [2], 37, [View("weights", (37, 1)), View("mixed", (0, 1))], times, start=3, lanes=16, join="iadd")
     g.fold("short", [2], 5, [View("mixed", (5, 1))], plus, start=9, lanes=16, join="iadd")
-    g.map("wide", [Affine(80, 410)], [View("seen", (0,))], lambda b, a: b.do("imul", a, b.axis(0)))
+    g.map("wide", [Affine(80, 10)], [View("seen", (0,))], lambda b, a: b.do("imul", a, b.axis(0)))
     previous = "dotted"
     for number in range(60):
         step = View(previous, (0,))
-        previous = g.map(f"carry.{number}", [1], [step], lambda b, a, n=number: plus(b, b.do("imul", a, b.whole(5)), b.whole(n)))
+        previous = g.map(
+            f"carry.{number}", [1], [step], lambda b, a, n=number: plus(b, b.do("imul", a, b.whole(5)), b.whole(n))
+        )
     state = [View("mixed", (1,)), View(previous, (0,)), View("chained", (0,)), View("short", (0,)), View("wide", (2,))]
     g.map("state", [WIDTH], state, plus)
     logits = [View("state", (0,)), View("wide", (1,)), View("weights", (2,))]
@@ -59,7 +62,7 @@ def _graph() -> Graph:
 
 GRAPH = _graph()
 NODES = {node.name: index for index, node in enumerate(GRAPH.nodes)}
-_chance = random.Random(7)  # noqa: S311
+_chance = random.Random(7)
 INPUTS = {name: [_chance.randrange(WORDS) for _ in range(size)] for name, size in (("letters", 2800), ("weights", 300))}
 
 
@@ -77,9 +80,7 @@ SOURCES = {name: NodeAt(index) for name, index in NODES.items()} | {
 NODE_LEAVES = [leaves.written(node, SOURCES) for node in GRAPH.nodes]
 GRAPH_TREE = merkle.Tree([merkle.leaf_hash(leaf) for leaf in NODE_LEAVES])
 END = 0
-FACTS = Facts(
-    GRAPH_TREE.root, len(NODE_LEAVES), NODES["state"], NODES["logits"], WIDTH, VOCABULARY, 4096, (END,)
-).raw()
+FACTS = Facts(GRAPH_TREE.root, len(NODE_LEAVES), NODES["state"], NODES["logits"], WIDTH, VOCABULARY, 4096, (END,)).raw()
 MODEL_TREE = merkle.Tree([merkle.leaf_hash(leaf) for leaf in (b"counting", b"none", FACTS, b"", *FILE)])
 MODEL_ROOT = MODEL_TREE.root
 
@@ -92,6 +93,25 @@ def unravel(number: int, extents: Sequence[int]) -> list[int]:
         number, index = divmod(number, extent)
         found.append(index)
     return found[::-1]
+
+
+@cache
+def axes_of(position: int, index: int, element: int, turn: int) -> list[int]:
+    """Indices along a node's axes, the space's first."""
+    node = GRAPH.nodes[index]
+    extents = node.extents(position)
+    return unravel(element, extents[: len(node.space)]) + unravel(turn, extents[len(node.space) :])
+
+
+@cache
+def places(position: int, index: int, element: int, turn: int, unit: int) -> list[tuple[View, int, int]]:
+    """Of each load of a turn the position of its source, and which element."""
+    axes, found = axes_of(position, index, element, turn), []
+    for view in GRAPH.nodes[index].loads:
+        first = view.offset.at(position) + view.by_id * unit
+        at = position if view.position_axis is None else axes[view.position_axis]
+        found.append((view, at, first + sum(stride * axis for stride, axis in zip(view.strides, axes, strict=True))))
+    return found
 
 
 @dataclass(frozen=True)
@@ -113,12 +133,12 @@ class Counting:
     """`verification.holding.Holding` over the model: a run of so many ids, each of which may be spoiled.
 
     Args:
-        honest: whose values are the same before (position, node) `first`, so that they are not computed again."""
+        known: runs with the same values before a (position, node), so that they are not computed again."""
 
     def __init__(
-        self, ids: Sequence[int], spoil: Spoil | None = None, honest: "Counting | None" = None, first: tuple[int, int] = (0, 0)
+        self, ids: Sequence[int], spoil: Spoil | None = None, known: "Sequence[tuple[Counting, tuple[int, int]]]" = ()
     ) -> None:
-        self.ids, self.spoil, self.honest, self.first = tuple(ids), spoil, honest, first
+        self.ids, self.spoil, self.known = tuple(ids), spoil, known
         self._values: dict[tuple[int, int], list[int]] = {}
         self._roots: dict[tuple[int, int], bytes] = {}
         for position in range(len(ids)):
@@ -127,9 +147,10 @@ class Counting:
 
     def _compute(self, position: int, index: int) -> None:
         at = position, index
-        if self.honest is not None and at < self.first:
-            self._values[at], self._roots[at] = self.honest._values[at], self.honest._roots[at]
-            return
+        for run, before in self.known:
+            if at < before:
+                self._values[at], self._roots[at] = run._values[at], run._roots[at]
+                return
         node = GRAPH.nodes[index]
         elements = range(node.elements(position))
         self._values[at] = [self._join(node, self._chains(position, index, element)) for element in elements]
@@ -145,15 +166,18 @@ class Counting:
     def _chains(self, position: int, index: int, element: int) -> list[int]:
         node = GRAPH.nodes[index]
         chains = [node.start] * node.lanes
-        for turn in range(node.turns(position)):
+        turns = node.turns(position)
+        for lane in range(turns, node.lanes):  # chains without a turn: only a liar's is not the start
+            chains[lane] = self.spoil(position, index, element, lane, node.start) if self.spoil else node.start
+        for turn in range(turns):
             lane = turn % node.lanes
             chains[lane] = self._turn(position, index, element, turn, chains[lane])
         return chains
 
     def _turn(self, position: int, index: int, element: int, turn: int, accumulator: int) -> int:
         node = GRAPH.nodes[index]
-        axes = self._axes(node, position, element, turn)
-        registers = [self._operand(view, position, axes) for view in node.loads]
+        axes = axes_of(position, index, element, turn)
+        registers = [self._operand(*place) for place in self._places(position, index, element, turn)]
         registers += [accumulator] if node.fold else []
         for instruction in node.body:
             name, arguments = instruction.operation, instruction.arguments
@@ -168,18 +192,11 @@ class Counting:
         word = registers[-1]
         return self.spoil(position, index, element, turn, word) if self.spoil else word
 
-    @staticmethod
-    def _axes(node: Node, position: int, element: int, turn: int) -> list[int]:
-        extents = node.extents(position)
-        return unravel(element, extents[: len(node.space)]) + unravel(turn, extents[len(node.space) :])
+    def _places(self, position: int, index: int, element: int, turn: int) -> list[tuple[View, int, int]]:
+        unit = self.ids[position] if any(view.by_id for view in GRAPH.nodes[index].loads) else 0
+        return places(position, index, element, turn, unit)
 
-    def _where(self, view: View, position: int, axes: Sequence[int]) -> tuple[int, int]:
-        index = view.offset.at(position) + view.by_id * self.ids[position]
-        index += sum(stride * axis for stride, axis in zip(view.strides, axes, strict=True))
-        return position if view.position_axis is None else axes[view.position_axis], index
-
-    def _operand(self, view: View, position: int, axes: Sequence[int]) -> int:
-        at, index = self._where(view, position, axes)
+    def _operand(self, view: View, at: int, index: int) -> int:
         return INPUTS[view.source][index] if view.source in INPUTS else self._values[at, NODES[view.source]][index]
 
     # -- the port --------------------------------------------------------------------------------------------------
@@ -206,8 +223,7 @@ class Counting:
         return [found[number] for number in turns]
 
     def loads(self, position: int, node: int, element: int, turn: int) -> list[Load]:
-        axes = self._axes(GRAPH.nodes[node], position, element, turn)
-        return [self._load(view, *self._where(view, position, axes)) for view in GRAPH.nodes[node].loads]
+        return [self._load(*place) for place in self._places(position, node, element, turn)]
 
     def _load(self, view: View, position: int, index: int) -> Load:
         by_id = view.by_id != 0
@@ -258,7 +274,18 @@ class Counting:
 @cache
 def honest(ids: tuple[int, ...]) -> Counting:
     """The run of these ids."""
-    return Counting(ids)
+    return Counting(ids, None, [(honest(ids[:-1]), (len(ids) - 1, 0))] if ids else [])
+
+
+def spoiled(spoil: Spoil, first: tuple[int, int]) -> Callable[[tuple[int, ...]], Counting]:
+    """Runs of a liar that does not lie before (position, node) `first`, each made once."""
+
+    @cache
+    def run(ids: tuple[int, ...]) -> Counting:
+        before = [(run(ids[:-1]), (len(ids) - 1, 0)), (honest(ids), first)] if ids else []
+        return Counting(ids, spoil, before)
+
+    return run
 
 
 def turns(position: int) -> Iterator[tuple[int, int, int]]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
-from counting import END, MODEL_ROOT, VOCABULARY, Counting, Spoil, honest
+import pytest
+from counting import END, MODEL_ROOT, VOCABULARY, Counting, Spoil, honest, spoiled
 from game_arithmetic import GraphArithmetic, greater
 
 from claims import DOMAIN, PROVIDER, SESSION, STRANGER, Stall
@@ -30,16 +30,6 @@ BASE, EACH, BEGAN = 1000, 10, 1_800_000_000
 Player = Callable[[View], Move | None]
 
 
-def runs(spoil: Spoil | None, first: tuple[int, int]) -> Callable[[tuple[int, ...]], Counting]:
-    """Runs of this liar's, each made once."""
-
-    @cache
-    def run(ids: tuple[int, ...]) -> Counting:
-        return honest(ids) if spoil is None else Counting(ids, spoil, honest(ids), first)
-
-    return run
-
-
 @dataclass(frozen=True)
 class Sale:
     """An answer that was sold, and what its provider has of it."""
@@ -55,24 +45,32 @@ class Sale:
     def hold(self, positions: int) -> Counting:
         return self.run(self.ids[:positions])
 
+    def run_of(self, ids: tuple[int, ...]) -> Hold:
+        """The same provider's run of other ids."""
+        return lambda positions: self.run(ids[:positions])
+
 
 def sell(
     prompt: Sequence[int],
     units: int,
     spoil: Spoil | None = None,
     first: tuple[int, int] = (0, 0),
-    wrong_id: int | None = None,
+    wrong_id: int = 0,
+    last: int | None = None,
     max_units: int | None = None,
     answer_from: int | None = None,
 ) -> Sale:
-    """What a provider signs whose run is spoiled from (position, node) `first` on. `wrong_id`: the last unit is not
-    what its logits say, with evidence that fits."""
-    run, ids, evidence = runs(spoil, first), list(prompt), []
+    """What a provider signs whose run is spoiled from (position, node) `first` on. `wrong_id`: the last unit is so many
+    ids beside what its logits say, with evidence that fits; `last`: it is this id."""
+    run = spoiled(spoil, first) if spoil else honest
+    ids, evidence = list(prompt), []
     for unit in range(units):
-        held = run(tuple(ids))
-        last = wrong_id is not None and unit == units - 1
-        ids.append((held.picks(len(ids) - 1) + wrong_id) % VOCABULARY if last and wrong_id else held.picks(len(ids) - 1))
-        evidence.append(held.evidence(len(ids) - 2, ids[-1]))
+        held, end = run(tuple(ids)), unit == units - 1
+        picked = held.picks(len(ids) - 1)
+        if end:
+            picked = (picked + wrong_id) % VOCABULARY if last is None else last
+        ids.append(picked)
+        evidence.append(held.evidence(len(ids) - 2, picked))
     order = STALL.order(tuple(prompt), max_units or units, temperature=0)
     order = order if answer_from is None else replace(order, answer_from=answer_from)
     claim = STALL.claim(order, tuple(prompt), ids[len(prompt) :], evidence)
@@ -150,8 +148,10 @@ class Played:
         return self.views[-1]
 
 
-def game_between(table: Table, defender: Player, challenger: Player, begin: Move | None = None, number: int = 0) -> Played:
-    """Plays to the end. Who has nothing to say, or says what is refused, is silent until the other calls it a forfeit."""
+def game_between(
+    table: Table, defender: Player, challenger: Player, begin: Move | None = None, number: int = 0
+) -> Played:
+    """Plays to the end. Who has nothing to say, or says what is refused, is silent until it has lost by that."""
     case = case_of(number)
     begin = begin or opening(table.sale, case)
     played = Played(table.sale, [table.play(begin, Side.CHALLENGER)], [(Side.CHALLENGER, begin)], [])
@@ -180,15 +180,13 @@ def take_turn(table: Table, played: Played, defender: Player, challenger: Player
 
 def assert_clock_runs(table: Table, played: Played) -> None:
     """Nobody forfeits before its time is over."""
-    try:
+    with pytest.raises(Refused, match=r"games\.early"):
         table.play(Forfeit(played.end.case), None)
-    except Refused as refused:
-        assert refused.rule == "games.early"
-    else:
-        assert played.end.outcome is not None
 
 
 def plays(sale: Sale, hold: Hold | None = None) -> tuple[Player, Player]:
     """The honest moves of a defender and of a challenger with this run."""
     held = hold or sale.hold
-    return (lambda view: defender_move(view, held, sale.script)), (lambda view: challenger_move(view, held, sale.script))
+    return (lambda view: defender_move(view, held, sale.script)), (
+        lambda view: challenger_move(view, held, sale.script)
+    )

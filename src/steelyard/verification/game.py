@@ -277,3 +277,8 @@ def words_of(raw: bytes) -> list[int]:
 def said_words(words: Iterable[int]) -> bytes:
     """The other way round."""
     return b"".join(word.to_bytes(WORD, "little") for word in words)
+
+
+def loser(view: View) -> Side | None:
+    """Who is charged (GAM-33); None while the game goes on, or if it was released (GAM-34)."""
+    return {Outcome.CHEATED: Side.DEFENDER, Outcome.HONEST: Side.CHALLENGER}.get(view.outcome or Outcome.CANNOT_TELL)
