@@ -561,13 +561,14 @@ def _convict(case: bytes32, c: Case, majority: bytes32) -> uint256:
 
 
 @internal
-def _fine(who: address, case: bytes32, majority: bytes32, from_reserved: uint256) -> uint256:
+def _fine(who: address, case: bytes32, majority: bytes32, from_reserved: uint256, provider: address, fees: uint256) -> uint256:
     """
-    The stake of who lost: half of it may pay the jury, the rest burns.
+    The stake of who lost: half of it may pay the jury, or the provider's moves in a game; the rest burns.
     """
     payouts: DynArray[IBonds.Payout, 64] = []
     rest: uint256 = 0
     payouts, rest = self._payouts(case, majority, stake // 2)
+    payouts.append(IBonds.Payout(to=provider, amount=min(fees, rest)))
     taken: uint256 = extcall BONDS.slash(who, stake, from_reserved, payouts)
     return taken
 
@@ -587,6 +588,24 @@ def _close(case: bytes32, c: Case, outcome: uint8, loser: address):
         for juror: address in self.jury[case]:
             if self.voted[case][juror] == 0:
                 silent: uint256 = extcall BONDS.slash(juror, juror_fee, 0, [])
+
+
+@internal
+def _rule(case: bytes32, c: Case, outcome: uint8, majority: bytes32, fees: uint256):
+    self.cases[case].stage = RULED
+    self.cases[case].outcome = outcome
+    loser: address = empty(address)
+    amount: uint256 = 0
+    if outcome == CHEATED and not self.convicted[c.receipt]:
+        loser = c.provider
+        amount = self._convict(case, c, majority)
+    elif outcome in [HONEST, NOT_OPENED]:
+        loser = c.challenger if outcome == HONEST else c.opener
+        from_reserved: uint256 = stake if loser == c.challenger else 0
+        amount = self._fine(loser, case, majority, from_reserved, c.provider, fees)
+    self._close(case, c, outcome, loser)
+    # TELL
+    log Settled(case=case, receipt=c.receipt, outcome=outcome, slashed=loser, amount=amount)
 
 
 @external
@@ -612,25 +631,7 @@ def settle(case: bytes32):
         if outcome in [HONEST, CHEATED] and appeal_window > 0:
             assert self._now() > c.reveal_until + appeal_window, "rulings.appeal"
     # WRITE
-    self.cases[case].stage = RULED
-    self.cases[case].outcome = outcome
-    loser: address = empty(address)
-    amount: uint256 = 0
-    if outcome == CHEATED and not self.convicted[c.receipt]:
-        loser = c.provider
-        amount = self._convict(case, c, majority)
-    elif outcome == HONEST:
-        loser = c.challenger
-        amount = self._fine(loser, case, majority, stake)
-    elif outcome == NOT_OPENED:
-        loser = c.opener
-        from_reserved: uint256 = 0
-        if loser == c.challenger:
-            from_reserved = stake
-        amount = self._fine(loser, case, majority, from_reserved)
-    self._close(case, c, outcome, loser)
-    # TELL
-    log Settled(case=case, receipt=c.receipt, outcome=outcome, slashed=loser, amount=amount)
+    self._rule(case, c, outcome, majority, 0)
 
 
 # ------------------------------------------------------------------ games and proofs
@@ -670,20 +671,7 @@ def finish(case: bytes32, outcome: uint8, fees: uint256) -> uint8:
     if self.convicted[c.receipt]:
         ruled = 0
     # WRITE
-    self.cases[case].stage = RULED
-    self.cases[case].outcome = ruled
-    loser: address = empty(address)
-    amount: uint256 = 0
-    if ruled == CHEATED:
-        loser = c.provider
-        amount = self._convict(case, c, empty(bytes32))
-    elif ruled == HONEST:
-        loser = c.challenger
-        payouts: DynArray[IBonds.Payout, 64] = [IBonds.Payout(to=c.provider, amount=min(fees, stake // 2))]
-        amount = extcall BONDS.slash(loser, stake, stake, payouts)
-    self._close(case, c, ruled, loser)
-    # TELL
-    log Settled(case=case, receipt=c.receipt, outcome=ruled, slashed=loser, amount=amount)
+    self._rule(case, c, ruled, empty(bytes32), fees)
     return ruled
 
 
