@@ -10,7 +10,7 @@ import binary32
 import formats
 
 WORD: constant(uint256) = 2**32 - 1
-MAX_PADDED: constant(uint256) = formats.MAX_BLOCK + 32
+MAX_PADDED: constant(uint256) = 1184  # a leaf's 1,152 bytes at most, and 32
 ONES: constant(uint256) = max_value(uint256) // 255  # 1 in each byte
 NIBBLES: constant(uint256) = ONES * 15
 HALF: constant(uint256) = 2**128 - 1  # the 16 bytes behind the first 16
