@@ -31,8 +31,6 @@ Q6_K_SC: constant(uint256) = 22
 Q6_K_D: constant(uint256) = 23
 COUNT: constant(uint256) = 24
 
-MAX_BLOCK: constant(uint256) = 210
-
 # By code: 4 bits, log2 of the elements in a block; 8 bits, the bytes of a block; 4 bits, log2 of the blocks in a leaf of
 # the model root; 1 bit for those whose elements are binary32 and not whole numbers
 EACH: constant(uint256) = 16251855195632344008924090368

@@ -3,14 +3,13 @@
 import sys
 from pathlib import Path
 
-from steelyard.engines.canonical.fields import FIELDS
-from steelyard.engines.canonical.root import BYTES_PER_LEAF, WEIGHTS_PER_LEAF
+from steelyard.engines.canonical.fields import FIELD_CODES, FIELDS, blocks_per_leaf
 from steelyard.engines.gguf_head import KINDS
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "contracts" / "formats.vy"
-BLOCKS = {name: (elements, size) for name, elements, size in KINDS.values()}
-CODES = [(kind, name) for kind, names in FIELDS.items() for name in names]
+NUMBERS = {name: number for number, (name, _, _) in KINDS.items()}
+"""Kind -> ggml's number."""
 HEAD = '''# pragma version 0.4.3
 """
 @title Formats: fields of a model file's blocks, by their codes in a node's leaf (spec/ir.md, GRA-13)
@@ -33,18 +32,17 @@ def power(number: int) -> int:
 
 def row(kind: str, name: str) -> dict[str, int]:
     """What the packed tables say of a field."""
-    elements, size = BLOCKS[kind]
     return {
         "EACH": power(FIELDS[kind][name].each),
-        "BYTES": size,
-        "BLOCKS": power(BYTES_PER_LEAF // size if elements == 1 else WEIGHTS_PER_LEAF // elements),
+        "BYTES": KINDS[NUMBERS[kind]][2],
+        "BLOCKS": power(blocks_per_leaf(NUMBERS[kind])),
         "REAL": int(name not in ("q", "sc")),
     }
 
 
 def render() -> str:
     """The whole module."""
-    rows = [row(*code) for code in CODES]
+    rows = [row(*code) for code in FIELD_CODES]
     bits = {"EACH": 4, "BYTES": 8, "BLOCKS": 4, "REAL": 1}
     tables = {name: sum(row[name] << (width * code) for code, row in enumerate(rows)) for name, width in bits.items()}
     assert all(table < 2**256 for table in tables.values())
@@ -52,9 +50,8 @@ def render() -> str:
     return "\n".join(
         [
             HEAD,
-            "".join(constant("_".join(filter(None, code)).upper(), number) for number, code in enumerate(CODES))
-            + constant("COUNT", len(CODES)),
-            constant("MAX_BLOCK", max(row["BYTES"] for row in rows)),
+            "".join(constant("_".join(filter(None, code)).upper(), number) for number, code in enumerate(FIELD_CODES))
+            + constant("COUNT", len(FIELD_CODES)),
             "# By code: 4 bits, log2 of the elements in a block; 8 bits, the bytes of a block; 4 bits, log2 of the blocks in a leaf of\n"
             "# the model root; 1 bit for those whose elements are binary32 and not whole numbers\n"
             + "".join(constant(name, table) for name, table in tables.items()),
