@@ -304,6 +304,17 @@ def from_whole(i: uint256) -> uint256:
 
 @pure
 @internal
+def from_natural(i: uint256, k: uint256) -> uint256:
+    """
+    The number nearest to i·2**-k; i < 2**32, k < 64.
+    """
+    if i == 0:
+        return 0
+    return self._round(0, i, unsafe_sub(ORIGIN, k))
+
+
+@pure
+@internal
 def to_whole(a: uint256) -> uint256:
     """
     The whole number nearest to a magnitude below 2**22, ties to even; of others, what the bits of a + 1.5·2**23 give.

@@ -64,7 +64,15 @@ def logarithm(a: uint256) -> uint256:
     f: uint256 = binary32.sub(unsafe_sub(x, exponent << 23) & WORD, ONE)
     if offset >= SIGN:
         exponent |= 4294966784  # = 2**32 - 2**9: a negative whole number
-    e: uint256 = binary32.from_whole(exponent)
+    return self.logarithm_of(f, binary32.from_whole(exponent))
+
+
+@pure
+@internal
+def logarithm_of(f: uint256, e: uint256) -> uint256:
+    """
+    ln(2**e·(1 + f)) for a whole number e given as a float: ARI-21's sum.
+    """
     square: uint256 = binary32.mul(f, f)
     p: uint256 = self._horner(f, operations.LOG_FIRST, operations.LOG_OTHERS, operations.LOG_COUNT)
     y: uint256 = binary32.mul(binary32.mul(f, square), p)

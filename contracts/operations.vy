@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
-@title Operations: their codes, kinds and sizes, bounds of a body, constants of the functions
+@title Operations: their codes, kinds and sizes, bounds of a body, constants of the functions and of Philox
 @license Apache-2.0
-@notice Written by tools/operations_vy.py from src/steelyard/engines/ir/{encoding,scalars}.py: do not edit.
+@notice Written by tools/operations_vy.py from src/steelyard/engines/{ir/encoding,ir/scalars,canonical/picking}.py: do not edit.
 """
 
 ADD: constant(uint256) = 0
@@ -79,3 +79,9 @@ ERFC_NEAR_COUNT: constant(uint256) = 8
 ERFC_FAR_FIRST: constant(uint256) = 3240600707  # 0xc127a483
 ERFC_FAR_OTHERS: constant(uint256) = 6641434322469696569579496933622002427471160534335559961152716776092  # 0x000000003f106eb9be906c5d3ed7fc3ebf81f436403af1fac0efdb4a414fa29c
 ERFC_FAR_COUNT: constant(uint256) = 7
+
+MULTIPLIER_0: constant(uint256) = 3528531795  # 0xD2511F53
+MULTIPLIER_1: constant(uint256) = 3449720151  # 0xCD9E8D57
+KEY_STEP_0: constant(uint256) = 2654435769  # 0x9E3779B9
+KEY_STEP_1: constant(uint256) = 3144134277  # 0xBB67AE85
+PHILOX_ROUNDS: constant(uint256) = 10

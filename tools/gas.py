@@ -16,6 +16,7 @@ CONTRACTS = ("Token", "Bonds", "Registry", "Escrow", "Orders", "Rulings", "Step"
 
 sys.path.insert(0, str(ROOT / "tests" / "contracts"))
 
+import draws  # noqa: E402
 from courtroom import CHEATED, HONEST, NO_TIE, WATCH  # noqa: E402
 from desk import ANN, ANSWER, AUTHOR, EVE, PAUL, PROMPT, packed  # noqa: E402
 from on_anvil import AnvilCourtroom, AnvilDesk, AnvilWorld  # noqa: E402
@@ -201,6 +202,17 @@ def of_step(gas: dict[str, int]) -> None:
     step("the tree of 16 chains", tree(turns()["squares"]), [numbers[0]] * 16)
 
 
+def of_sampling(gas: dict[str, int]) -> None:
+    """Two ids compared by the rule of the draw, in a contract that does nothing else; the pick at T = 0 beside it."""
+    world = AnvilWorld()
+    contract = world.deploy_source(draws.SOURCE)
+    own, rival = (word(np.array([number], np.float32)) for number in (11.5, 12.25))
+    for name, temperature in (("the greatest logit", 0.0), ("the draw", 0.7)):
+        case = (own, 31_000, rival, 42_001, word(np.array([temperature], np.float32)), 2**63 + 5, 100)
+        world.call(EVE.address, contract.address, contract.calldata("beats", (case,)))
+        gas[f"sampling.beats by {name}"] = world.gas
+
+
 def turns() -> dict[str, Node]:
     """Nodes of the graphs that models are lowered to: matrices of three formats, attention, a gate, squares."""
     g = Graph(inputs={"f": "f", "i": "i"})
@@ -220,7 +232,7 @@ def turns() -> dict[str, Node]:
 def measure() -> dict[str, dict[str, int]]:
     """The whole snapshot."""
     gas: dict[str, int] = {}
-    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders, of_rulings, of_step):
+    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders, of_rulings, of_step, of_sampling):
         part(gas)
     sizes = {name: len(compiled(name).runtime) for name in CONTRACTS}
     return {"runtime bytes, at most 24,576": sizes, "gas to deploy": deployment(), "gas": gas}

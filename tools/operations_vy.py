@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from steelyard.engines.canonical import picking
 from steelyard.engines.ir import encoding, scalars
 
 ROOT = Path(__file__).parent.parent
@@ -18,12 +19,13 @@ NUMBERS = {
     "LN2_LOW": scalars.LN2_LOW,
     "SQRT_HALF": np.uint32(scalars.SQRT_HALF_BITS).view(scalars.F32),
 }
+PHILOX = {"MULTIPLIER": picking.MULTIPLIERS, "KEY_STEP": picking.KEY_STEPS}
 POLYNOMIALS = ("EXP", "LOG", "TANH", "ERF", "ERFC_NEAR", "ERFC_FAR")
 HEAD = '''# pragma version 0.4.3
 """
-@title Operations: their codes, kinds and sizes, bounds of a body, constants of the functions
+@title Operations: their codes, kinds and sizes, bounds of a body, constants of the functions and of Philox
 @license Apache-2.0
-@notice Written by tools/operations_vy.py from src/steelyard/engines/ir/{encoding,scalars}.py: do not edit.
+@notice Written by tools/operations_vy.py from src/steelyard/engines/{ir/encoding,ir/scalars,canonical/picking}.py: do not edit.
 """
 '''
 
@@ -84,6 +86,12 @@ def render() -> str:
             "".join(constant(name, bits(number), f"0x{bits(number):08x}") for name, number in NUMBERS.items()),
             "# Polynomials: highest power first; others in 32 bits each, the next one lowest\n"
             + "".join(polynomial(name) for name in POLYNOMIALS),
+            "".join(
+                constant(f"{name}_{i}", number, f"0x{number:08X}")
+                for name, numbers in PHILOX.items()
+                for i, number in enumerate(numbers)
+            )
+            + constant("PHILOX_ROUNDS", picking.ROUNDS),
         ]
     )
 
