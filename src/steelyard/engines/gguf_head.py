@@ -25,6 +25,7 @@ MAX_BYTES: Final = 2**28
 MAX_DIMENSIONS: Final = 4
 MAX_DEPTH: Final = 3
 """Arrays of arrays, at most this deep."""
+END_FIELDS: Final = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
 
 SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
@@ -90,6 +91,16 @@ class Head:
         if not isinstance(value, int) or isinstance(value, bool):
             raise Malformed("gguf.field", f"{key} is {value!r:.60}, must be a whole number")
         return value
+
+    def ends(self, vocabulary: int) -> frozenset[int]:
+        """Ids that end an answer: the end of sequence and, if the file names one, the end of a turn.
+
+        Raises Malformed("gguf.tokenizer") for one outside the vocabulary."""
+        values = [self.fields.get(key) for key in END_FIELDS]
+        found = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+        if found and not 0 <= min(found) <= max(found) < vocabulary:
+            raise Malformed("gguf.tokenizer", f"ids that end an answer: {found}, known 0 to {vocabulary - 1}")
+        return frozenset(found)
 
     def quantization(self) -> str:
         """The block type that holds most bytes, as an offer says it (`q4_1`, `q8_0`, `fp16`)."""

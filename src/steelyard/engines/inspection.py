@@ -8,10 +8,11 @@ from math import prod
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from steelyard.engines import gguf_head
-from steelyard.engines.canonical import memory, root, shape
+from steelyard.engines.canonical import fields, memory, packing, root, shape
 from steelyard.engines.canonical import model as models
-from steelyard.engines.canonical.engine import ends
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.shape import MAX_CONTEXT, Shape
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
@@ -144,17 +145,19 @@ def inspect(path: Path, context: int | None = None) -> Inspection:
 def model_root(path: Path, report: Progress) -> bytes:
     """The model root (rule P4), 32 bytes: reads the whole file. Raises as loading does."""
     head = gguf_head.read(path)
-    lowered = models.lowered(head, shape.read(head))
+    size = shape.read(head)
+    lowered = models.lowered(head, size)
     leaves: list[bytes] = []
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         memoryview(data) as view,
     ):
-        for leaf in root.leaves(head, lowered, view):
+        turns = packing.tables(head, size, np.frombuffer(view, np.uint8))
+        for leaf in root.Covered(head, lowered, turns, view).leaves():
             leaves.append(leaf)
             if len(leaves) % LEAVES_BETWEEN_REPORTS == 0:
-                report(min(len(leaves) * root.BYTES_PER_LEAF, head.file_size), head.file_size)
+                report(min(len(leaves) * fields.BYTES_PER_LEAF, head.file_size), head.file_size)
     return merkle.root(leaves)
 
 
@@ -245,7 +248,7 @@ def _refusals(path: Path, head: Head, vocabulary: int | None) -> tuple[Shape | N
     if words and vocabulary is not None and words[0].vocabulary != vocabulary:
         told = f"{vocabulary} ids in the weights, {words[0].vocabulary} in the tokenizer"
         found.append(Unsupported("model.vocabulary", told))
-    tried(lambda: ends(head, vocabulary or 0))
+    tried(lambda: head.ends(vocabulary or 0))
     return (shapes[0] if shapes else None), found
 
 

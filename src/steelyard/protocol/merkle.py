@@ -40,20 +40,36 @@ def _layers(leaves: Sequence[bytes]) -> list[list[bytes]]:
     return layers
 
 
+class Tree:
+    """A tree that is opened more than once: all its layers are kept.
+
+    Args:
+        leaves: their hashes, 32 bytes each (`leaf_hash`)."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self.count = len(leaves)
+        self._layers = _layers(leaves)
+
+    @property
+    def root(self) -> bytes:
+        """32 bytes. No leaves: the top is 32 zero bytes."""
+        return seal(self.count, self._layers[-1][0])
+
+    def prove(self, index: int) -> tuple[bytes, ...]:
+        """Siblings from the leaf upwards, `depth_of(count)` of them. Raises Refused("merkle.index")."""
+        if not 0 <= index < self.count:
+            raise Refused("merkle.index", f"index {index} of {self.count} leaves")
+        return tuple(layer[index >> level ^ 1] for level, layer in enumerate(self._layers[:-1]))
+
+
 def root(leaves: Sequence[bytes]) -> bytes:
     """Root over leaf hashes (each 32 bytes, see `leaf_hash`), 32 bytes. No leaves: the top is 32 zero bytes."""
-    return seal(len(leaves), _layers(leaves)[-1][0])
+    return Tree(leaves).root
 
 
 def prove(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """Siblings from the leaf upwards, `depth_of(len(leaves))` of them. Raises Refused("merkle.index")."""
-    if not 0 <= index < len(leaves):
-        raise Refused("merkle.index", f"index {index} of {len(leaves)} leaves")
-    path = []
-    for layer in _layers(leaves)[:-1]:
-        path.append(layer[index ^ 1])
-        index >>= 1
-    return tuple(path)
+    """As `Tree.prove`."""
+    return Tree(leaves).prove(index)
 
 
 def verify(expected_root: bytes, count: int, index: int, leaf: bytes, path: Sequence[bytes]) -> bool:

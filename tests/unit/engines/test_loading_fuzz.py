@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from odd_gguf import INNER, LAYER, WIDTH, Double, File, Tensor, honest
 from steelyard.engines import gguf_head, inspection
 from steelyard.engines.canonical import model as models
-from steelyard.engines.canonical.engine import CanonicalEngine, ends
+from steelyard.engines.canonical.engine import CanonicalEngine
 from steelyard.engines.canonical.memory import need
 from steelyard.engines.text import GgufText, byte_letters
 from steelyard.protocol.errors import Malformed, Refused, SteelyardError
@@ -28,7 +28,7 @@ def load(path: Path) -> None:
     file = models.open_file(path, path.parent, lambda head, shape: need(head, shape, 8, 1, LIMIT // 2).require(LIMIT))
     if words.vocabulary != file.shape.vocabulary:
         raise Refused("model.vocabulary", "as `catalog.load` says")
-    assert ends(file.head, file.shape.vocabulary) <= set(range(file.shape.vocabulary))
+    assert file.head.ends(file.shape.vocabulary) <= set(range(file.shape.vocabulary))
     assert words.decode(words.encode("he <s>")).endswith("he <s>")
 
 

@@ -18,13 +18,12 @@ from steelyard.engines.gguf_head import Head
 from steelyard.engines.grammars import Grammars, Masks
 from steelyard.engines.sampling import Draw, Sampler
 from steelyard.engines.text import words
-from steelyard.protocol.errors import Malformed, Refused, SteelyardError
+from steelyard.protocol.errors import Refused, SteelyardError
 
 ROOM: Final = 2**30
 """Bytes for keys and values of all runs: 182 pages of 128 positions for the default model."""
 TRACE_TOKENS: Final = 64
 """Tokens in a step of a trace: half of a serving model's memory for a step."""
-END_FIELDS: Final = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
 
 
 class CanonicalEngine:
@@ -79,7 +78,7 @@ class CanonicalEngine:
             canonical=True,
             context_length=min(shape.context, pages.total * pages.positions),
             vocabulary=shape.vocabulary,
-            ends=ends(head, shape.vocabulary),
+            ends=head.ends(shape.vocabulary),
             quantization=head.quantization(),
             size_bytes=file.size,
         )
@@ -201,13 +200,3 @@ class Answer(Iterator[Step]):
     def __del__(self) -> None:
         if not self._over:
             self._scheduler.abandon(self._run)
-
-
-def ends(head: Head, vocabulary: int) -> frozenset[int]:
-    """Ids that end an answer: the file's end of sequence and, if it names one, end of turn.
-
-    Raises Malformed("gguf.tokenizer") for one outside the vocabulary."""
-    found = [end for key in END_FIELDS if isinstance(end := head.fields.get(key), int) and not isinstance(end, bool)]
-    if found and not 0 <= min(found) <= max(found) < vocabulary:
-        raise Malformed("gguf.tokenizer", f"ids that end an answer: {found}, known 0 to {vocabulary - 1}")
-    return frozenset(found)

@@ -10,9 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.engines.gguf_head import KINDS
+
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
 Whole = NDArray[np.int64]
+WEIGHTS_PER_LEAF: Final = 1024
+BYTES_PER_LEAF: Final = 1024
+"""Of plain numbers, and of what is no tensor's (ARI-41)."""
 Read = Callable[[Bytes, Whole, Whole], Any]
 """(the file, first byte of each block, number of the element within it) -> float32 or int32."""
 
@@ -129,6 +134,15 @@ FIELDS: Final[Mapping[str, Mapping[str, Field]]] = {
 }
 """Kind -> field -> how to read it. `d` and `m` as binary32, `q` as it multiplies activations (its offset taken off),
 `e` and `g` a sub-block's scale and minimum, `sc` Q6_K's scales of 16, whose `d` counts once for each 32."""
+
+FIELD_CODES: Final = tuple((kind, name) for kind, names in FIELDS.items() for name in names)
+"""Kind and field of each code in a node's leaf (ARI-47)."""
+
+
+def blocks_per_leaf(number: int) -> int:
+    """Blocks of a tensor type, by ggml's number, in a leaf of the model root: none is split."""
+    _, elements, size = KINDS[number]
+    return BYTES_PER_LEAF // size if elements == 1 else WEIGHTS_PER_LEAF // elements
 
 
 def read(data: Bytes, at: int, kind: str, size: int, name: str, index: Whole) -> Array:

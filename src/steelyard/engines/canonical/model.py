@@ -46,12 +46,16 @@ class File:
     def shape(self) -> Shape:
         return self.lowered.shape
 
+    def covered(self) -> root.Covered:
+        """What the model root covers."""
+        return root.Covered(self.head, self.lowered, self.packed.parts, self.data.data)
+
 
 def open_file(path: Path, cache: Path | None = None, fits: Callable[[Head, Shape], None] | None = None) -> File:
     """Reads, refuses, hashes and packs (or finds the packed file in `cache`). `fits` may refuse a model before memory
     is taken for it.
 
-    Raises what `gguf_head.read`, `shape.read`, `root.spans` and `fits` do; OSError is the caller's."""
+    Raises what `gguf_head.read`, `shape.read`, `root.Covered` and `fits` do; OSError is the caller's."""
     head = gguf_head.read(path)
     size = shape.read(head)
     if fits is not None:
@@ -64,11 +68,13 @@ def open_file(path: Path, cache: Path | None = None, fits: Callable[[Head, Shape
     with path.open("rb") as file:  # read, not mapped: pages that were only hashed need not stay in memory
         digest = hashlib.file_digest(file, "sha256").digest()
     folder = platformdirs.user_cache_path("steelyard") / "packed" if cache is None else cache
-    version = hashlib.sha256(root.graph_root(graph) + root.ARITHMETIC.encode()).hexdigest()[:8]
+    version = hashlib.sha256(root.text(graph).encode()).hexdigest()[:8]
     place = folder / f"{digest.hex()[:32]}-{version}.pack"
     packed = packing.load(place, head, size)
     if packed is None:
-        packed = packing.make(place, head, size, data, root.model_root(head, graph, data.data))
+        turns = packing.tables(head, size, data)
+        found = root.Covered(head, graph, turns, data.data).root()
+        packed = packing.make(place, head, size, data, turns, found)
     return File(head, graph, data, digest, packed, os.stat(path).st_size)
 
 

@@ -12,6 +12,7 @@ import hashlib
 import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -103,6 +104,11 @@ def _pieces(head: Head, shape: Shape, data: Bytes) -> Iterator[tuple[str, Bytes]
         tensor = tensors[name]
         assert tensor.size is not None
         yield name, pack(tensor, data[tensor.at : tensor.at + tensor.size])
+
+
+def tables(head: Head, shape: Shape, data: Bytes) -> dict[str, Bytes]:
+    """Rotation's tables: name -> binary32 numbers. Raises Refused("model.rope-scaling") for the file's divisors."""
+    tensors, found = {tensor.name: tensor for tensor in head.tensors}, {}
     for turn, pair in zip(shape.turns, rope.TABLES, strict=False):
         divisors = [turn.factor] * (shape.head_dim // 2)
         if turn.factors:
@@ -113,7 +119,8 @@ def _pieces(head: Head, shape: Shape, data: Bytes) -> Iterator[tuple[str, Bytes]
                 raise Refused("model.rope-scaling", told)
             divisors = [turn.factor * float(number) for number in numbers]
         for name, table in zip(pair, rope.tables(turn.base, shape.head_dim, shape.context, divisors), strict=True):
-            yield name, table.reshape(-1).view(np.uint8)
+            found[name] = table.reshape(-1).view(np.uint8)
+    return found
 
 
 def sizes(head: Head, shape: Shape) -> dict[str, int]:
@@ -163,14 +170,14 @@ def load(place: Path, head: Head, shape: Shape) -> Packed | None:
     return Packed(header[16:48], _views(body, head, shape))
 
 
-def make(place: Path, head: Head, shape: Shape, data: Bytes, root: bytes) -> Packed:
-    """Packs, writes the file if it can (whole or not at all), returns the result."""
+def make(place: Path, head: Head, shape: Shape, data: Bytes, turns: Mapping[str, Bytes], root: bytes) -> Packed:
+    """Packs, writes the file if it can (whole or not at all), returns the result. `turns`: `tables`."""
     room = np.zeros(HEADER + body_size(head, shape) + ALIGN, np.uint8)
     skip = -room.ctypes.data % ALIGN
     whole = room[skip : len(room) - ALIGN + skip]
     body = whole[HEADER:]
     parts = _views(body, head, shape)
-    for name, piece in _pieces(head, shape, data):
+    for name, piece in chain(_pieces(head, shape, data), turns.items()):
         parts[name][:] = piece
     whole[:16] = np.frombuffer(MAGIC, np.uint8)
     whole[16:48] = np.frombuffer(root, np.uint8)

@@ -7,7 +7,7 @@ computed from that by `ir.evaluate`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,12 @@ from steelyard.engines.canonical.program import address, aligned
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.graph import Node
+from steelyard.engines.ir.leaves import WORDS_PER_LEAF, cut
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
 
 Array = NDArray[Any]
 Whole = NDArray[np.int64]
-WORDS_PER_LEAF: Final = 32
-"""Elements in a leaf of a node's tree: 128 bytes, the operand of one block dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,5 +218,4 @@ class Trace:
             at += size
 
     def _leaves(self, position: int, name: str) -> list[bytes]:
-        raw = self.value(position, name).view(np.uint32).astype("<u4").tobytes()
-        return [raw[i : i + 4 * WORDS_PER_LEAF] for i in range(0, len(raw), 4 * WORDS_PER_LEAF)]
+        return cut(self.value(position, name).view(np.uint32).astype("<u4").tobytes())

@@ -7,6 +7,7 @@ tools/operations_vy.py.
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -100,6 +101,7 @@ def written(given: Sequence[int], instructions: Sequence[Instruction]) -> bytes:
     return raw
 
 
+@lru_cache(maxsize=256)  # a model's layers share their bodies
 def decode(raw: bytes) -> Encoded:
     """Reads a body; what it accepts, `written` would write just so.
 

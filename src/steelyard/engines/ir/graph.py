@@ -1,4 +1,4 @@
-"""Nodes, views and bodies: a graph is a list of loop nests, and one line of text for each of them (spec/ir.md).
+"""Nodes, views and bodies: a graph is a list of loop nests (spec/ir.md). Their text is for people.
 
 A graph computes one position of a run. A node's value is an array of 32-bit words, named by (position, node, element).
 A map computes each element from what its views load; a fold carries an accumulator along more axes. Extents and
@@ -260,10 +260,6 @@ class Graph:
         if source not in self.inputs:
             raise Refused("ir.source", f"{source!r}: no node before this one and no input has that name")
         return self.inputs[source]
-
-    def text(self) -> str:
-        """One line a node: the definition that the model root covers."""
-        return "".join(f"{node}\n" for node in self.nodes)
 
     def check(self, sizes: Mapping[str, int], last: int, ids: int) -> None:
         """Every load lies inside its source, whatever the position up to `last` and the id below `ids`.

@@ -13,7 +13,7 @@ import canonical_reference as slow
 import tiny_llama
 from bare_kernels import KIND_OF, Bare
 from steelyard.engines import gguf_head
-from steelyard.engines.canonical import lowering, native, root, rope, shape
+from steelyard.engines.canonical import native, root, rope
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.sequence import evidence, leaf
@@ -97,7 +97,6 @@ def test_ari_40_a_leaf_binds_state_logit_and_mask() -> None:
 def test_ari_41_the_roots_leaves_cover_the_file_and_split_no_block(tmp_path: Path) -> None:
     path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.MIXED)
     head = gguf_head.read(path)
-    size = shape.read(head)
     raw = path.read_bytes()
     spans = list(root.spans(head))
     assert spans[0][0] == 0
@@ -109,11 +108,10 @@ def test_ari_41_the_roots_leaves_cover_the_file_and_split_no_block(tmp_path: Pat
         most = {"f32": 256, "f16": 512, "bf16": 512}.get(kind, 1024) // elements * block
         inside = sorted(begin for begin in starts if tensor.at <= begin < tensor.at + (tensor.size or 0))
         assert inside == list(range(tensor.at, tensor.at + (tensor.size or 0), most))
-    lowered = lowering.lower(size, {tensor.name: gguf_head.KINDS[tensor.kind][0] for tensor in head.tensors})
-    graph = merkle.root([merkle.leaf_hash(line.encode()) for line in root.graph(lowered)])
-    texts = (b"steelyard/arithmetic/2", b"kv/f32", graph, b"{{ messages }}")
+    covered = models.open_file(path, tmp_path).covered()
+    texts = (b"steelyard/arithmetic/3", b"kv/f32", covered.facts.raw(), b"{{ messages }}")
     leaves = [merkle.leaf_hash(part) for part in (*texts, *(raw[begin:end] for begin, end in spans))]
-    assert root.model_root(head, lowered, memoryview(raw)) == merkle.root(leaves)
+    assert covered.root() == merkle.root(leaves)
 
 
 def test_ari_42_at_most_8192_positions_are_served(tmp_path: Path) -> None:
@@ -121,4 +119,4 @@ def test_ari_42_at_most_8192_positions_are_served(tmp_path: Path) -> None:
         path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.Tiny(context=context))
         found = models.open_file(path, tmp_path)
         assert found.shape.context == served
-        assert root.graph(found.lowered)[0].startswith(f"positions {served} ")
+        assert found.covered().facts.positions == served
