@@ -3,21 +3,29 @@
 @title Rulings: challenges, juries, slashes
 @license Apache-2.0
 @notice Whoever may read an answer (or drew it) challenges its receipt; a jury of auditors replays it, commits, reveals; two
-    thirds of the seats with one outcome and one run digest rule. Two receipts for one order convict at once.
+    thirds of the seats with one outcome and one run digest rule. Games may take a case out of the jury's hands and brings its
+    outcome back; Proofs brings lies that records prove. Nobody else slashes a provider.
     spec/rulings.md says the rules (RUL-1 ...). Not audited by a third party.
 @custom:invariant
     - a provider is slashed only for a receipt in `convicted`, and once for each
     - a case that is RULED holds no reservation and no claim
     - of a slash at most half is paid out (Bonds), so nobody gains by convicting himself
     - an acquittal binds nobody but its challenger: another may challenge the same receipt (rule M7)
+    - a case that is PLAYING is ruled by Games only, any other by its jury only
 """
 
 from interfaces import IBonds
 from interfaces import IEscrow
 from interfaces import IOrders
 from interfaces import IRegistry
+from interfaces import IRulings
+import exhibits
 import records
 import trees
+
+implements: IRulings
+
+initializes: exhibits
 
 event Challenged:
     case: indexed(bytes32)
@@ -62,11 +70,18 @@ event Settled:
     slashed: address
     amount: uint256
 
-event ConvictedTwice:
+event Bound:
+    games: address
+    proofs: address
+
+event Taken:
+    case: indexed(bytes32)
+
+event Punished:
     order: indexed(bytes32)
     provider: indexed(address)
     receipt: bytes32
-    other: bytes32
+    twin: bytes32
     amount: uint256
 
 struct Terms:
@@ -103,19 +118,6 @@ struct Case:
     claim: uint256
     held: bool
 
-struct Tie:
-    claim: uint256
-    index: uint256
-    path: DynArray[bytes32, 32]
-
-# what a challenger shows of a receipt; the roots stay closed
-struct Exhibit:
-    offer: records.Offer
-    order: records.Order
-    receipt: records.Receipt
-    answer_units: uint256
-    answer_top: bytes32
-
 MAX_SEATS: constant(uint256) = 31
 MAX_CIPHERTEXT: constant(uint256) = 65_536  # 16,000 units and the records about them
 MAX_WRAPPED: constant(uint256) = 128
@@ -133,7 +135,8 @@ ON_CHAIN: constant(uint8) = 4
 CHALLENGED: constant(uint8) = 1
 SEATED: constant(uint8) = 2
 OPENED: constant(uint8) = 3
-RULED: constant(uint8) = 4
+PLAYING: constant(uint8) = 4  # Games has it
+RULED: constant(uint8) = 5
 
 HONEST: constant(uint8) = 1
 CHEATED: constant(uint8) = 2
@@ -142,9 +145,8 @@ NOT_OPENED: constant(uint8) = 4
 PAID: constant(uint8) = 3  # a claim's state
 
 BONDS: immutable(IBonds)
-ESCROW: immutable(IEscrow)
-ORDERS: immutable(IOrders)
 REGISTRY: immutable(IRegistry)
+DEPLOYER: immutable(address)
 seats: public(immutable(uint256))
 stake: public(immutable(uint256))
 juror_fee: public(immutable(uint256))
@@ -154,6 +156,8 @@ commit_window: public(immutable(uint64))
 reveal_window: public(immutable(uint64))
 appeal_window: public(immutable(uint64))
 
+games: public(address)
+proofs: public(address)
 case_count: public(uint256)
 cases: HashMap[bytes32, Case]
 jury: HashMap[bytes32, DynArray[address, MAX_SEATS]]
@@ -178,9 +182,9 @@ def __init__(bonds: IBonds, escrow: IEscrow, orders: IOrders, registry: IRegistr
     assert flat // 4 >= terms.seats * terms.juror_fee, "rulings.terms"
     # WRITE
     BONDS = bonds
-    ESCROW = escrow
-    ORDERS = orders
+    exhibits.__init__(escrow, orders)
     REGISTRY = registry
+    DEPLOYER = msg.sender
     seats = terms.seats
     stake = terms.stake
     juror_fee = terms.juror_fee
@@ -189,6 +193,22 @@ def __init__(bonds: IBonds, escrow: IEscrow, orders: IOrders, registry: IRegistr
     commit_window = terms.commit_window
     reveal_window = terms.reveal_window
     appeal_window = terms.appeal_window
+
+
+@external
+def bind(games: address, proofs: address):
+    """
+    Names the contracts that take cases and bring lies, once.
+    """
+    # REFUSE
+    assert msg.sender == DEPLOYER, "rulings.deployer"
+    assert self.games == empty(address), "rulings.bound"
+    assert empty(address) not in [games, proofs], "rulings.nobody"
+    # WRITE
+    self.games = games
+    self.proofs = proofs
+    # TELL
+    log Bound(games=games, proofs=proofs)
 
 
 # ------------------------------------------------------------------ reading
@@ -214,68 +234,18 @@ def seats_of(case: bytes32) -> DynArray[address, MAX_SEATS]:
 
 @view
 @internal
+def _case(case: bytes32) -> Case:
+    # here only, since each copy of two dozen words is 300 bytes of code
+    return self.cases[case]
+
+
+@view
+@internal
 def _now() -> uint64:
     return convert(block.timestamp, uint64)
 
 
 # ------------------------------------------------------------------ challenging
-
-
-@view
-@internal
-def _check(exhibit: Exhibit, order_signature: Bytes[65], receipt_signature: Bytes[65]) -> (bytes32, bytes32, bytes32, address, address):
-    """
-    Digests of offer, order and receipt, the buyer and its session key, if all of them fit together.
-    """
-    assert exhibit.offer.version == 1 and exhibit.order.version == 2 and exhibit.receipt.version == 1, "record.version"
-    domain: bytes32 = staticcall ESCROW.separator()
-    offer: bytes32 = records.digest_offer(exhibit.offer, domain)
-    order: bytes32 = records.digest_order(exhibit.order, domain)
-    receipt: bytes32 = records.digest_receipt(exhibit.receipt, domain)
-    assert exhibit.order.offer == offer and exhibit.receipt.offer == offer, "rulings.other-offer"
-    assert exhibit.order.level == exhibit.offer.level, "rulings.other-offer"
-    assert exhibit.order.registration == exhibit.offer.registration, "rulings.other-offer"
-    assert exhibit.receipt.order == order, "rulings.other-order"
-    assert exhibit.receipt.response_root == trees.seal(exhibit.answer_units, exhibit.answer_top), "rulings.answer-root"
-    assert exhibit.offer.provider == records.recover(receipt, receipt_signature), "signature"
-    buyer: address = empty(address)
-    session_key: address = empty(address)
-    if convert(exhibit.order.channel, uint256) < 2**160:
-        # placed on chain, where the channel is the buyer's address: the transaction is its signature
-        buyer = (staticcall ORDERS.order_of(order)).buyer
-        assert buyer != empty(address), "rulings.unknown-order"
-    else:
-        channel: IEscrow.Channel = staticcall ESCROW.channel_of(exhibit.order.channel)
-        assert channel.owner != empty(address), "rulings.unknown-channel"
-        assert channel.session_key == records.recover(order, order_signature), "signature"
-        buyer = channel.owner
-        session_key = channel.session_key
-    return offer, order, receipt, buyer, session_key
-
-
-@pure
-@internal
-def _claimed_channel(channel: bytes32) -> bytes32:
-    """
-    What the escrow's claim says: nothing for an order that was placed on chain.
-    """
-    if convert(channel, uint256) < 2**160:
-        return empty(bytes32)
-    return channel
-
-
-@pure
-@internal
-def _price(exhibit: Exhibit) -> uint256:
-    """
-    ceil((price_in * prompt + price_out * new) / 10**6), a continued prefix not paid twice (rule P6).
-    """
-    assert exhibit.order.prompt_units >= exhibit.order.answer_from, "rulings.answer-count"
-    prefix: uint256 = convert(exhibit.order.prompt_units - exhibit.order.answer_from, uint256)
-    assert exhibit.answer_units >= prefix, "rulings.answer-count"
-    cost: uint256 = convert(exhibit.offer.price_in, uint256) * convert(exhibit.order.prompt_units, uint256)
-    cost += convert(exhibit.offer.price_out, uint256) * (exhibit.answer_units - prefix)
-    return (cost + MICRO - 1) // MICRO
 
 
 @view
@@ -286,17 +256,15 @@ def _draws(coin: bytes32, receipt: bytes32) -> bool:
     """
     roll: uint256 = convert(sha256(concat(coin, receipt)), uint256)
     scaled: uint256 = (roll >> 128) * MICRO + (((roll & (2**128 - 1)) * MICRO) >> 128)
-    return scaled < (staticcall ESCROW.rate_ppm()) << 128
+    return scaled < (staticcall exhibits.ESCROW.rate_ppm()) << 128
 
 
 @view
 @internal
 def _may(
     basis: uint8,
-    exhibit: Exhibit,
-    receipt: bytes32,
-    buyer: address,
-    session_key: address,
+    exhibit: exhibits.Exhibit,
+    found: exhibits.Parties,
     ticket: records.AuditTicket,
     signature: Bytes[65],
     coin: bytes32,
@@ -305,28 +273,28 @@ def _may(
     Rule M9: consent, or a draw, or an answer that is public anyway.
     """
     if basis == BUYER:
-        assert msg.sender in [buyer, session_key], "rulings.not-the-buyer"
+        assert msg.sender in [found.buyer, found.session_key], "rulings.not-the-buyer"
     elif basis == TICKET:
-        assert ticket.receipt == receipt and ticket.auditor == msg.sender, "rulings.ticket"
+        assert ticket.receipt == found.receipt and ticket.auditor == msg.sender, "rulings.ticket"
         assert ticket.expiry >= self._now(), "rulings.ticket-expired"
-        signer: address = records.recover(records.digest_audit_ticket(ticket, staticcall ESCROW.separator()), signature)
-        assert signer == session_key and signer != empty(address), "signature"
+        signer: address = records.recover(records.digest_audit_ticket(ticket, exhibits._separator()), signature)
+        assert signer == found.session_key and signer != empty(address), "signature"
     elif basis == DRAWN:
         assert sha256(coin) == exhibit.order.coin_commitment, "rulings.coin"
-        assert self._draws(coin, receipt), "rulings.not-drawn"
-        seed: bytes32 = sha256(concat(coin, receipt, x"01"))
+        assert self._draws(coin, found.receipt), "rulings.not-drawn"
+        seed: bytes32 = sha256(concat(coin, found.receipt, x"01"))
         drawn: DynArray[address, 64] = staticcall REGISTRY.draw(
-            exhibit.order.jury_epoch, seed, 1, [exhibit.offer.provider, buyer, session_key]
+            exhibit.order.jury_epoch, seed, 1, [exhibit.offer.provider, found.buyer, found.session_key]
         )
         assert len(drawn) == 1 and drawn[0] == msg.sender, "rulings.not-drawn"
     else:
-        assert basis == ON_CHAIN and session_key == empty(address), "rulings.basis"
+        assert basis == ON_CHAIN and found.session_key == empty(address), "rulings.basis"
         assert staticcall REGISTRY.weight_at(msg.sender, exhibit.order.jury_epoch) > 0, "rulings.not-an-auditor"
 
 
 @external
 def challenge(
-    exhibit: Exhibit,
+    exhibit: exhibits.Exhibit,
     order_signature: Bytes[65],
     receipt_signature: Bytes[65],
     basis: uint8,
@@ -338,40 +306,36 @@ def challenge(
     Opens a case. Unused parts of the basis are empty. An order placed on chain has an empty order signature.
     """
     # REFUSE
-    offer: bytes32 = empty(bytes32)
-    order: bytes32 = empty(bytes32)
-    receipt: bytes32 = empty(bytes32)
-    buyer: address = empty(address)
-    session_key: address = empty(address)
-    offer, order, receipt, buyer, session_key = self._check(exhibit, order_signature, receipt_signature)
+    found: exhibits.Parties = exhibits._parties(exhibit, order_signature, receipt_signature)
+    receipt: bytes32 = found.receipt
     assert exhibit.order.level > OPEN_LEVEL, "rulings.level-open"
-    assert not self.convicted[receipt] and not self.convicted_order[order], "rulings.convicted"
-    window: uint256 = convert(staticcall ESCROW.challenge_window(), uint256)
+    assert not self.convicted[receipt] and not self.convicted_order[found.order], "rulings.convicted"
+    window: uint256 = convert(staticcall exhibits.ESCROW.challenge_window(), uint256)
     assert block.timestamp <= convert(exhibit.order.deadline, uint256) + window, "rulings.too-late"
     assert msg.sender != exhibit.offer.provider, "rulings.own-receipt"
     before: bytes32 = self.latest[receipt][msg.sender]
     assert before == empty(bytes32) or self.cases[before].stage == RULED, "rulings.open-case"
-    self._may(basis, exhibit, receipt, buyer, session_key, ticket, ticket_signature, coin)
+    self._may(basis, exhibit, found, ticket, ticket_signature, coin)
     # reverts unless the epoch has begun (its pool is frozen) and is remembered (a jury can be drawn)
     frozen: IRegistry.Pool = staticcall REGISTRY.pool(exhibit.order.jury_epoch)
     # WRITE
-    price: uint256 = self._price(exhibit)
+    price: uint256 = exhibits._price(exhibit)
     self.case_count += 1
     case: bytes32 = keccak256(abi_encode(chain.id, self, self.case_count))
     opener: address = msg.sender
     if basis == DRAWN:
         opener = exhibit.offer.provider
-    due: uint256 = staticcall ESCROW.stake_of(exhibit.order.level, price)
+    due: uint256 = staticcall exhibits.ESCROW.stake_of(exhibit.order.level, price)
     reserved: uint256 = min(due, staticcall BONDS.free(exhibit.offer.provider))
     self.cases[case] = Case(
         receipt=receipt,
-        channel=self._claimed_channel(exhibit.order.channel),
-        offer=offer,
+        channel=exhibits._claimed_channel(exhibit.order.channel),
+        offer=found.offer,
         provider=exhibit.offer.provider,
         challenger=msg.sender,
         opener=opener,
-        buyer=buyer,
-        session_key=session_key,
+        buyer=found.buyer,
+        session_key=found.session_key,
         epoch=exhibit.order.jury_epoch,
         born=block.number,
         stage=CHALLENGED,
@@ -405,7 +369,7 @@ def seat(case: bytes32):
     Draws the jury by the hash of the block after the challenge; once that is forgotten, by that of the next scheduled one.
     """
     # REFUSE
-    c: Case = self.cases[case]
+    c: Case = self._case(case)
     assert c.stage == CHALLENGED, "rulings.stage"
     assert self._now() <= c.open_until, "rulings.too-late"
     assert block.number > c.born + 1, "rulings.seed"
@@ -431,7 +395,7 @@ def open_case(case: bytes32, ciphertext: Bytes[MAX_CIPHERTEXT], wrapped: DynArra
     The opener posts the units, encrypted, and the key, wrapped for each seat in order (rule M9). The event carries them.
     """
     # REFUSE
-    c: Case = self.cases[case]
+    c: Case = self._case(case)
     assert c.stage == SEATED, "rulings.stage"
     assert msg.sender == c.opener, "rulings.not-the-opener"
     assert self._now() <= c.open_until, "rulings.too-late"
@@ -453,11 +417,11 @@ def open_case(case: bytes32, ciphertext: Bytes[MAX_CIPHERTEXT], wrapped: DynArra
 
 @view
 @internal
-def _require_under(channel: bytes32, offer: bytes32, receipt: bytes32, shown: Tie) -> uint8:
+def _require_under(channel: bytes32, offer: bytes32, receipt: bytes32, shown: IRulings.Tie) -> uint8:
     """
     The receipt is one that the claim pays for. Returns the claim's state.
     """
-    claim: IEscrow.Claim = staticcall ESCROW.claim_of(shown.claim)
+    claim: IEscrow.Claim = staticcall exhibits.ESCROW.claim_of(shown.claim)
     assert claim.state != 0 and claim.channel == channel and claim.offer == offer, "rulings.other-claim"
     assert shown.index >= convert(claim.first, uint256), "rulings.other-claim"
     count: uint256 = convert(claim.count, uint256)
@@ -466,21 +430,21 @@ def _require_under(channel: bytes32, offer: bytes32, receipt: bytes32, shown: Ti
 
 
 @external
-def tie(case: bytes32, shown: Tie):
+def tie(case: bytes32, shown: IRulings.Tie):
     """
     By anyone: shows that the receipt is under a claimed root. The claim waits for the case, unless it is paid already; a
     conviction repays the buyer.
     """
     # REFUSE
-    c: Case = self.cases[case]
-    assert c.stage in [CHALLENGED, SEATED, OPENED], "rulings.stage"
+    c: Case = self._case(case)
+    assert c.stage in [CHALLENGED, SEATED, OPENED, PLAYING], "rulings.stage"
     assert c.claim == 0, "rulings.tied"
     state: uint8 = self._require_under(c.channel, c.offer, c.receipt, shown)
     # WRITE
     self.cases[case].claim = shown.claim
     if state != PAID:
         self.cases[case].held = True
-        extcall ESCROW.hold(shown.claim)
+        extcall exhibits.ESCROW.hold(shown.claim)
     # TELL
     log Tied(case=case, claim=shown.claim)
 
@@ -494,7 +458,7 @@ def commit(case: bytes32, vote: bytes32):
     A juror commits to the struct hash of its vote.
     """
     # REFUSE
-    c: Case = self.cases[case]
+    c: Case = self._case(case)
     assert c.stage == OPENED, "rulings.stage"
     assert self._now() <= c.commit_until, "rulings.too-late"
     assert msg.sender in self.jury[case], "rulings.not-a-juror"
@@ -513,7 +477,7 @@ def reveal(vote: records.Vote):
     A juror reveals, once all have committed or the time for that is over.
     """
     # REFUSE
-    c: Case = self.cases[vote.case]
+    c: Case = self._case(vote.case)
     assert c.stage == OPENED, "rulings.stage"
     assert c.committed == len(self.jury[vote.case]) or self._now() > c.commit_until, "rulings.too-early"
     assert self._now() <= c.reveal_until, "rulings.too-late"
@@ -529,6 +493,9 @@ def reveal(vote: records.Vote):
     self.voted[vote.case][msg.sender] = vote.outcome
     self.group[vote.case][msg.sender] = keccak256(abi_encode(vote.outcome, said))
     self.cases[vote.case].revealed = c.revealed + 1
+    if c.revealed + 1 == len(self.jury[vote.case]):
+        # all have spoken: whoever appeals need not wait for the rest of the window
+        self.cases[vote.case].reveal_until = self._now()
     # TELL
     log Revealed(
         case=vote.case,
@@ -564,10 +531,12 @@ def _count(case: bytes32) -> (uint8, bytes32):
 @internal
 def _payouts(case: bytes32, majority: bytes32, left: uint256) -> (DynArray[IBonds.Payout, 64], uint256):
     """
-    The flat fee for each juror of the majority, out of at most `left`; and what remains of it.
+    The flat fee for each juror of the majority (none without one), out of at most `left`; and what remains of it.
     """
     payouts: DynArray[IBonds.Payout, 64] = []
     rest: uint256 = left
+    if majority == empty(bytes32):
+        return payouts, rest
     for juror: address in self.jury[case]:
         if self.group[case][juror] == majority and self.voted[case][juror] != 0 and rest >= juror_fee:
             payouts.append(IBonds.Payout(to=juror, amount=juror_fee))
@@ -592,13 +561,14 @@ def _convict(case: bytes32, c: Case, majority: bytes32) -> uint256:
 
 
 @internal
-def _fine(who: address, case: bytes32, majority: bytes32, from_reserved: uint256) -> uint256:
+def _fine(who: address, case: bytes32, majority: bytes32, from_reserved: uint256, provider: address, fees: uint256) -> uint256:
     """
-    The stake of who lost: half of it may pay the jury, the rest burns.
+    The stake of who lost: half of it may pay the jury, or the provider's moves in a game; the rest burns.
     """
     payouts: DynArray[IBonds.Payout, 64] = []
     rest: uint256 = 0
     payouts, rest = self._payouts(case, majority, stake // 2)
+    payouts.append(IBonds.Payout(to=provider, amount=min(fees, rest)))
     taken: uint256 = extcall BONDS.slash(who, stake, from_reserved, payouts)
     return taken
 
@@ -613,11 +583,29 @@ def _close(case: bytes32, c: Case, outcome: uint8, loser: address):
     if c.reserved > 0 and not (outcome == CHEATED and loser == c.provider):
         extcall BONDS.release(c.provider, c.reserved)
     if c.held:
-        extcall ESCROW.unhold(c.claim)
+        extcall exhibits.ESCROW.unhold(c.claim)
     if c.stage == OPENED:
         for juror: address in self.jury[case]:
             if self.voted[case][juror] == 0:
                 silent: uint256 = extcall BONDS.slash(juror, juror_fee, 0, [])
+
+
+@internal
+def _rule(case: bytes32, c: Case, outcome: uint8, majority: bytes32, fees: uint256):
+    self.cases[case].stage = RULED
+    self.cases[case].outcome = outcome
+    loser: address = empty(address)
+    amount: uint256 = 0
+    if outcome == CHEATED and not self.convicted[c.receipt]:
+        loser = c.provider
+        amount = self._convict(case, c, majority)
+    elif outcome in [HONEST, NOT_OPENED]:
+        loser = c.challenger if outcome == HONEST else c.opener
+        from_reserved: uint256 = stake if loser == c.challenger else 0
+        amount = self._fine(loser, case, majority, from_reserved, c.provider, fees)
+    self._close(case, c, outcome, loser)
+    # TELL
+    log Settled(case=case, receipt=c.receipt, outcome=outcome, slashed=loser, amount=amount)
 
 
 @external
@@ -627,7 +615,7 @@ def settle(case: bytes32):
     nobody seated lapses.
     """
     # REFUSE
-    c: Case = self.cases[case]
+    c: Case = self._case(case)
     assert c.stage in [CHALLENGED, SEATED, OPENED], "rulings.stage"
     outcome: uint8 = 0
     majority: bytes32 = empty(bytes32)
@@ -640,71 +628,79 @@ def settle(case: bytes32):
     else:
         assert c.revealed == len(self.jury[case]) or self._now() > c.reveal_until, "rulings.too-early"
         outcome, majority = self._count(case)
-        if outcome == CHEATED and appeal_window > 0:
+        if outcome in [HONEST, CHEATED] and appeal_window > 0:
             assert self._now() > c.reveal_until + appeal_window, "rulings.appeal"
     # WRITE
-    self.cases[case].stage = RULED
-    self.cases[case].outcome = outcome
-    loser: address = empty(address)
-    amount: uint256 = 0
-    if outcome == CHEATED and not self.convicted[c.receipt]:
-        loser = c.provider
-        amount = self._convict(case, c, majority)
-    elif outcome == HONEST:
-        loser = c.challenger
-        amount = self._fine(loser, case, majority, stake)
-    elif outcome == NOT_OPENED:
-        loser = c.opener
-        from_reserved: uint256 = 0
-        if loser == c.challenger:
-            from_reserved = stake
-        amount = self._fine(loser, case, majority, from_reserved)
-    self._close(case, c, outcome, loser)
-    # TELL
-    log Settled(case=case, receipt=c.receipt, outcome=outcome, slashed=loser, amount=amount)
+    self._rule(case, c, outcome, majority, 0)
+
+
+# ------------------------------------------------------------------ games and proofs
 
 
 @external
-def convict_twice(
-    exhibit: Exhibit,
-    order_signature: Bytes[65],
-    receipt_signature: Bytes[65],
-    other: records.Receipt,
-    other_signature: Bytes[65],
-    shown: Tie,
-):
+def take(case: bytes32) -> IRulings.Taken:
     """
-    Two receipts with different digests by one provider for one order (rule M6). `shown.claim` is 0 if the receipt is not
-    under a claimed root: then the buyer paid nothing and is repaid nothing.
+    A case goes from the jury to Games: until it lapses, while its opener has time, or until the appeal window is over.
     """
     # REFUSE
-    offer: bytes32 = empty(bytes32)
-    order: bytes32 = empty(bytes32)
-    receipt: bytes32 = empty(bytes32)
-    buyer: address = empty(address)
-    session_key: address = empty(address)
-    offer, order, receipt, buyer, session_key = self._check(exhibit, order_signature, receipt_signature)
-    assert other.version == 1, "record.version"
-    twin: bytes32 = records.digest_receipt(other, staticcall ESCROW.separator())
-    assert other.order == order and twin != receipt, "rulings.no-twins"
-    assert records.recover(twin, other_signature) == exhibit.offer.provider, "signature"
-    assert not self.convicted_order[order], "rulings.convicted"
-    assert not self.convicted[receipt] and not self.convicted[twin], "rulings.convicted"
+    c: Case = self._case(case)
+    assert msg.sender == self.games, "rulings.not-games"
+    assert c.stage in [CHALLENGED, SEATED, OPENED], "rulings.stage"
+    until: uint64 = c.open_until
+    if c.stage == OPENED:
+        until = c.reveal_until + appeal_window
+    assert self._now() <= until, "rulings.too-late"
+    assert not self.convicted[c.receipt], "rulings.convicted"
     # WRITE
-    self.convicted_order[order] = True
-    self.convicted[receipt] = True
-    self.convicted[twin] = True
-    price: uint256 = self._price(exhibit)
+    self.cases[case].stage = PLAYING
+    # TELL
+    log Taken(case=case)
+    return IRulings.Taken(receipt=c.receipt, provider=c.provider, challenger=c.challenger, opener=c.opener)
+
+
+@external
+def finish(case: bytes32, outcome: uint8, fees: uint256) -> uint8:
+    """
+    What a game ended with. Jurors are neither paid nor fined. Nobody loses once the receipt is convicted.
+    """
+    # REFUSE
+    c: Case = self._case(case)
+    assert msg.sender == self.games, "rulings.not-games"
+    assert c.stage == PLAYING, "rulings.stage"
+    ruled: uint8 = outcome
+    if self.convicted[c.receipt]:
+        ruled = 0
+    # WRITE
+    self._rule(case, c, ruled, empty(bytes32), fees)
+    return ruled
+
+
+@external
+def punish(lie: IRulings.Lie, shown: IRulings.Tie) -> uint256:
+    """
+    A lie that records prove. `shown.claim` is 0 if the receipt is not under a claimed root: then the buyer paid nothing and is
+    repaid nothing.
+    """
+    # REFUSE
+    assert msg.sender == self.proofs, "rulings.not-proofs"
+    assert not self.convicted_order[lie.order], "rulings.convicted"
+    assert not self.convicted[lie.receipt] and not self.convicted[lie.twin], "rulings.convicted"
+    # WRITE
+    self.convicted[lie.receipt] = True
+    if lie.twin != empty(bytes32):
+        self.convicted_order[lie.order] = True
+        self.convicted[lie.twin] = True
     # a lie that proves itself costs the same at level open
-    due: uint256 = staticcall ESCROW.stake_of(max(exhibit.order.level, AUDITED), price)
+    due: uint256 = staticcall exhibits.ESCROW.stake_of(max(lie.level, AUDITED), lie.price)
     left: uint256 = due // 2
     payouts: DynArray[IBonds.Payout, 64] = []
     if shown.claim != 0:
-        state: uint8 = self._require_under(self._claimed_channel(exhibit.order.channel), offer, receipt, shown)
-        repaid: uint256 = min(repay_times * price, left)
+        state: uint8 = self._require_under(lie.channel, lie.offer, lie.receipt, shown)
+        repaid: uint256 = min(repay_times * lie.price, left)
         left -= repaid
-        payouts.append(IBonds.Payout(to=buyer, amount=repaid))
-    payouts.append(IBonds.Payout(to=msg.sender, amount=left))
-    amount: uint256 = extcall BONDS.slash(exhibit.offer.provider, due, 0, payouts)
+        payouts.append(IBonds.Payout(to=lie.buyer, amount=repaid))
+    payouts.append(IBonds.Payout(to=lie.reporter, amount=left))
+    amount: uint256 = extcall BONDS.slash(lie.provider, due, 0, payouts)
     # TELL
-    log ConvictedTwice(order=order, provider=exhibit.offer.provider, receipt=receipt, other=twin, amount=amount)
+    log Punished(order=lie.order, provider=lie.provider, receipt=lie.receipt, twin=lie.twin, amount=amount)
+    return amount

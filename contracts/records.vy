@@ -22,6 +22,8 @@ ORDER_TYPE: constant(bytes32) = 0x7ab5ba34f8e4cc4b7c9936be509995835001dc7a51fc63
 RECEIPT_TYPE: constant(bytes32) = 0x9344657f5e09e744a59796f929c036f8bd81afc8d19c84a3e24ac9614ff95e5b
 # Voucher(uint16 version,bytes32 channel,bytes32 offer,uint128 amount,uint64 count,bytes32 receipts_root)
 VOUCHER_TYPE: constant(bytes32) = 0xfd53f4be4d91c2fbd016e76847e93f736ed9e363309dd4e65a691b6edb8860ab
+# Cancel(uint16 version,bytes32 order,uint32 units)
+CANCEL_TYPE: constant(bytes32) = 0xe310fd0e5f2dadad1c9073d7a900473a81bf4a64ebde8a3cc3539def6d2d025b
 # AuditTicket(uint16 version,bytes32 receipt,address auditor,uint64 expiry)
 AUDIT_TICKET_TYPE: constant(bytes32) = 0x3d95347fae4a4feb73f47ba1eb17e775aa9f62ccbcd916aadd576f29a9838816
 # ChannelGrant(uint16 version,address owner,address session_key,uint128 cap,uint64 expiry,uint128 deposit,bytes32 allocations,bytes32 nonce)
@@ -104,6 +106,11 @@ struct Voucher:
     count: uint64
     receipts_root: bytes32
 
+struct Cancel:
+    version: uint16
+    order: bytes32
+    units: uint32
+
 struct AuditTicket:
     version: uint16
     receipt: bytes32
@@ -184,6 +191,15 @@ def hash_voucher(r: Voucher) -> bytes32:
 
 @internal
 @pure
+def hash_cancel(r: Cancel) -> bytes32:
+    """
+    @dev EIP-712 hashStruct.
+    """
+    return keccak256(abi_encode(CANCEL_TYPE, r))
+
+
+@internal
+@pure
 def hash_audit_ticket(r: AuditTicket) -> bytes32:
     """
     @dev EIP-712 hashStruct.
@@ -243,6 +259,15 @@ def digest_voucher(r: Voucher, domain: bytes32) -> bytes32:
     @dev EIP-712 digest in a domain (`separator`).
     """
     return self.typed(domain, self.hash_voucher(r))
+
+
+@internal
+@pure
+def digest_cancel(r: Cancel, domain: bytes32) -> bytes32:
+    """
+    @dev EIP-712 digest in a domain (`separator`).
+    """
+    return self.typed(domain, self.hash_cancel(r))
 
 
 @internal

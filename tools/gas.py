@@ -176,7 +176,7 @@ def of_rulings(gas: dict[str, int]) -> None:
     room.reveal(*votes)
     room.court.settle(case, by=EVE)
     gas["rulings.settle an acquittal"] = room.gas
-    room.court.convict_twice(*room.twins(twice), NO_TIE, by=EVE)
+    room.proofs.convict_twice(*room.twins(twice), NO_TIE, by=EVE)
     gas["rulings.convict_twice"] = room.gas
 
 

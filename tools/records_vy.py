@@ -9,6 +9,7 @@ from steelyard.protocol.hashing import keccak256
 from steelyard.protocol.keys import HALF_ORDER
 from steelyard.protocol.records import (
     AuditTicket,
+    Cancel,
     ChannelGrant,
     Offer,
     Order,
@@ -22,7 +23,7 @@ from steelyard.protocol.records import (
 TARGET = Path(__file__).parent.parent / "contracts" / "records.vy"
 HASHED: tuple[type[Record], ...] = (Registration, Vote)
 """Known by their struct hash: nobody signs them."""
-SIGNED: tuple[type[Record], ...] = (Offer, Order, Receipt, Voucher, AuditTicket, ChannelGrant, VerdictRecord)
+SIGNED: tuple[type[Record], ...] = (Offer, Order, Receipt, Voucher, Cancel, AuditTicket, ChannelGrant, VerdictRecord)
 
 HEAD = f'''# pragma version 0.4.3
 """

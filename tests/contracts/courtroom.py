@@ -17,11 +17,12 @@ from steelyard.protocol.units import Address
 from steelyard.protocol.verdicts import Outcome
 
 ANN, PAUL, SESSION, EVE, AUTHOR = key("ann"), key("paul"), key("session"), key("eve"), key("author")
+GAMES = key("games")
 AUDITORS = [key(f"auditor {i}") for i in range(6)]
 WATCH = AUDITORS[0]
 """The auditor who challenges in most stories."""
 BUYER, TICKET, DRAWN, ON_CHAIN = 1, 2, 3, 4
-CHALLENGED, SEATED, OPENED, RULED = 1, 2, 3, 4
+CHALLENGED, SEATED, OPENED, PLAYING, RULED = range(1, 6)
 HONEST, CHEATED, CANNOT_TELL, NOT_OPENED = map(int, Outcome)
 BOND = 1_000 * UNITS
 PROMPT, ANSWER = [5, 6, 7], [1, 2, 3, 4, 9]
@@ -104,7 +105,18 @@ class Courtroom(World):
         jury = (r.seats, r.stake, r.juror_fee, r.repay_times, *windows)
         others = (self.bonds.address, self.escrow.address, self.orders.address, self.registry.address)
         self.court: Contract = self.deploy("Rulings", (*others, jury, self.terms.flat))
+        self.court.bind(*self.players(self.court), by=self.deployer)
         return self.court.address
+
+    def players(self, court: Contract) -> tuple[Address, Address]:
+        """Who takes cases (here a key that stands for Games) and brings lies."""
+        self.proofs = self.prove(court)
+        return GAMES.address, self.proofs.address
+
+    def prove(self, court: Contract) -> Contract:
+        """Deploys Proofs."""
+        others = (court.address, self.escrow.address, self.orders.address, self.registry.address)
+        return self.deploy("Proofs", others)
 
     # ------------------------------------------------------------ what people do
 

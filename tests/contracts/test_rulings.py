@@ -137,7 +137,7 @@ def test_records_that_do_not_fit_open_no_case_rul_1(room, what):
         twin = replace(wrong.receipt, evidence_root=b"\x09" * 32)
         signatures = (wrong.order_signature, wrong.receipt_signature)
         other = (twin, PAUL.sign(twin.digest(room.domain)))
-        room.court.convict_twice(wrong.exhibit, *signatures, *other, NO_TIE, by=EVE)
+        room.proofs.convict_twice(wrong.exhibit, *signatures, *other, NO_TIE, by=EVE)
     room.challenge(sale)
 
 
@@ -677,7 +677,7 @@ def test_a_bond_that_is_gone_pays_in_proportion_and_at_most_half_rul_21(left):
     sale = room.sell()
     claim = room.paid(sale)
     case = room.opened(sale, tie=room.tie_of(claim, 0, sale))
-    room.court.convict_twice(*room.twins(room.sell(nonce=1)), NO_TIE, by=EVE)  # another lie has eaten the bond
+    room.proofs.convict_twice(*room.twins(room.sell(nonce=1)), NO_TIE, by=EVE)  # another lie has eaten the bond
     assert room.held(PAUL) == left
     assert room.judged(case, [CHEATED] * 3) == CHEATED
     assert room.held(PAUL) == 0
@@ -832,21 +832,21 @@ def test_two_receipts_for_one_order_convict_at_once_rul_40(room):
     claim = room.paid(sale)
     room.turn(10**7)  # no time limit
     room.escrow.pay(claim)
-    room.court.convict_twice(*room.twins(sale), room.tie_of(claim, 0, sale), by=EVE)
+    room.proofs.convict_twice(*room.twins(sale), room.tie_of(claim, 0, sale), by=EVE)
     s = room.stake(sale)
     assert room.held(PAUL) == BOND - s
     assert room.gained(ANN) == sale.price
     assert room.gained(EVE) == s // 2 - sale.price
     assert room.bonds.credit(DEAD) == s - s // 2
-    told = room.told("ConvictedTwice")
+    told = room.told("Punished")
     assert (told["order"], told["amount"]) == (sale.order.digest(room.domain), s)
     assert room.court.convicted(told["receipt"])
-    assert room.court.convicted(told["other"])
+    assert room.court.convicted(told["twin"])
 
 
 def test_two_receipts_at_level_open_convict_too_rul_40(room):
     sale = room.sell(offer=room.offer(PAUL, room.registration, Level.OPEN, price_out=PRICE_OUT))
-    room.court.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
+    room.proofs.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
     assert room.held(PAUL) == BOND - room.stake(sale)
     assert room.gained(ANN) == 0
 
@@ -859,22 +859,22 @@ def test_what_are_no_twins_rul_40(room):
         ("signature", room.twins(sale, EVE)),
     ):
         with refused(rule):
-            room.court.convict_twice(*arguments, NO_TIE, by=EVE)
+            room.proofs.convict_twice(*arguments, NO_TIE, by=EVE)
     with refused("rulings.path"):
-        room.court.convict_twice(*room.twins(sale), room.tie_of(room.paid(room.sell(nonce=3)), 0, sale), by=EVE)
+        room.proofs.convict_twice(*room.twins(sale), room.tie_of(room.paid(room.sell(nonce=3)), 0, sale), by=EVE)
 
 
 def test_twins_are_slashed_for_once_whatever_is_open_rul_41(room):
     sale = room.sell()
     case = room.opened(sale)
-    room.court.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
+    room.proofs.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
     after = room.held(PAUL)
     third = room.twins(sale, evidence_root=b"\x0a" * 32)
     with refused("rulings.convicted"):
-        room.court.convict_twice(*third, NO_TIE, by=EVE)
+        room.proofs.convict_twice(*third, NO_TIE, by=EVE)
     shown = replace(sale, receipt=third[3], receipt_signature=third[4])
     with refused("rulings.convicted"):  # two more receipts, neither of them convicted
-        room.court.convict_twice(*room.twins(shown, evidence_root=b"\x0b" * 32), NO_TIE, by=EVE)
+        room.proofs.convict_twice(*room.twins(shown, evidence_root=b"\x0b" * 32), NO_TIE, by=EVE)
     with refused("rulings.convicted"):
         room.challenge(sale, OTHER)
     assert room.judged(case, [CHEATED] * 3) == CHEATED
@@ -887,10 +887,10 @@ def test_a_jurys_conviction_is_not_repeated_by_twins_rul_41(room):
     case = room.opened(sale)
     assert room.judged(case, [CHEATED] * 3) == CHEATED
     with refused("rulings.convicted"):
-        room.court.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
+        room.proofs.convict_twice(*room.twins(sale), NO_TIE, by=EVE)
     swapped = replace(sale, receipt=room.twins(sale)[3], receipt_signature=room.twins(sale)[4])
     with refused("rulings.convicted"):
-        room.court.convict_twice(*room.twins(swapped, evidence_root=sale.receipt.evidence_root), NO_TIE, by=EVE)
+        room.proofs.convict_twice(*room.twins(swapped, evidence_root=sale.receipt.evidence_root), NO_TIE, by=EVE)
 
 
 # ------------------------------------------------------------------ orders placed on chain

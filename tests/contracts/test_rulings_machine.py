@@ -196,7 +196,7 @@ class Trials(RuleBasedStateMachine):
         if rare:
             return
         shown = self.sales[sale]
-        move = lambda: self.room.court.convict_twice(*self.room.twins(shown), NO_TIE, by=EVE)  # noqa: E731
+        move = lambda: self.room.proofs.convict_twice(*self.room.twins(shown), NO_TIE, by=EVE)  # noqa: E731
         if self.attempt(sale not in self.convicted, move):
             self.convicted.add(sale)
             self.slash(PAUL, self.s, [(EVE.address, self.s // 2)])

@@ -1,13 +1,14 @@
 """Deploys the contracts and says where they are. Every window is a parameter, short on devnet."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from steelyard.chain.bindings.bonds import Bonds
 from steelyard.chain.bindings.escrow import Escrow
+from steelyard.chain.bindings.rulings import Rulings
 from steelyard.chain.codec import encode
 from steelyard.chain.port import Chain
 from steelyard.protocol.eip712 import Domain
@@ -16,6 +17,7 @@ from steelyard.protocol.keys import checksum
 from steelyard.protocol.units import MICRO, Address
 
 DAY = 86_400
+MAX_POSITIONS = 8_192  # of a game: ARI-42
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,20 @@ class Parameters:
     open_window: int = 6 * 3_600
     commit_window: int = DAY
     reveal_window: int = DAY
-    appeal_window: int = 0  # until the dispute game exists (rule M8)
+    appeal_window: int = 12 * 3_600  # in which either side may take a jury's ruling to a game (rule M8)
+    game_seconds: int = 12 * 3_600  # of each side in a game, in all
+    position_seconds: int = 2  # and more for each position, since both have to run the model
+    move_fee: int = MICRO  # of the challenger's stake, for each move of a provider that wins
     withdrawal_delay: int = 14 * DAY
 
+    def longest_game(self) -> int:
+        """Seconds from its beginning to its end at most: both clocks, for as many positions as there can be."""
+        return 2 * (self.game_seconds + MAX_POSITIONS * self.position_seconds)
+
     def longest_case(self) -> int:
-        """Seconds from a challenge to its ruling at most: seated just before it lapses, then all windows."""
+        """Seconds from a challenge to its ruling at most: seated just before it lapses, then all windows, then a game."""
         trial = self.open_window + self.commit_window + self.reveal_window
-        return 2 * trial + self.appeal_window
+        return 2 * trial + self.appeal_window + self.longest_game()
 
     def check(self) -> None:
         """Raises Refused("deploy.windows") if bond could leave, or a pool be forgotten, before the last case on it ends
@@ -79,6 +88,9 @@ DEVNET = Parameters(
     open_window=60,
     commit_window=60,
     reveal_window=60,
+    appeal_window=6,
+    game_seconds=600,
+    position_seconds=0,
     withdrawal_delay=2 * 3_600,
 )
 """Short windows: a jury of 3 out of 4 auditors, whose challenger does not sit."""
@@ -97,6 +109,11 @@ class Deployment:
     escrow: Address
     orders: Address
     rulings: Address
+    step: Address
+    operands: Address
+    answers: Address
+    games: Address
+    proofs: Address
 
     @property
     def domain(self) -> Domain:
@@ -112,7 +129,7 @@ class Deployment:
         """Raises Malformed("deployment")."""
         try:
             raw = json.loads(path.read_text())
-            names = ("token", "registry", "bonds", "escrow", "orders", "rulings")
+            names = [field.name for field in fields(cls)][2:]
             return cls(int(raw["chain_id"]), int(raw["block"]), *(checksum(raw[name]) for name in names))
         except OSError as error:
             raise Malformed(
@@ -164,6 +181,13 @@ def deploy(chain: Chain, p: Parameters, token: Address | None = None) -> Deploym
     windows = (p.open_window, p.commit_window, p.reveal_window, p.appeal_window)
     jury = (p.seats, p.stake, p.juror_fee, p.repay_times, *windows)
     rulings = create(chain, "Rulings", bonds, escrow, orders, registry, jury, p.flat)
+    step = create(chain, "Step")
+    operands = create(chain, "Operands", step)
+    answers = create(chain, "Answers", escrow, orders)
+    games = create(chain, "Games", rulings, operands, answers, (p.game_seconds, p.position_seconds, p.move_fee))
+    proofs = create(chain, "Proofs", rulings, escrow, orders, registry)
     Bonds(chain, bonds).bind(registry, escrow, rulings)
     Escrow(chain, escrow).bind(orders, rulings)
-    return Deployment(chain.chain_id, block, token, registry, bonds, escrow, orders, rulings)
+    Rulings(chain, rulings).bind(games, proofs)
+    court = (rulings, step, operands, answers, games, proofs)
+    return Deployment(chain.chain_id, block, token, registry, bonds, escrow, orders, *court)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from steelyard.chain.bindings.rulings import ConvictedTwice, Settled
+from steelyard.chain.bindings.rulings import Punished, Settled
 from steelyard.devnet import money
 from steelyard.devnet.liars import LIARS
 from steelyard.devnet.market import Market, Seller
@@ -123,7 +123,7 @@ class Story:
             match event:
                 case Settled() if event.receipt == digest and event.outcome == Outcome.CHEATED:
                     return event.amount
-                case ConvictedTwice() if digest in (event.receipt, event.other):
+                case Punished() if digest in (event.receipt, event.twin):
                     return event.amount
                 case _:
                     continue

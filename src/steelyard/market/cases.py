@@ -27,8 +27,10 @@ class Stage(IntEnum):
     """The opener has until `open_until`."""
     OPENED = 3
     """Jurors commit until `commit_until`, reveal (once all have committed, or then) until `reveal_until`, that second
-    included."""
-    RULED = 4
+    included; `reveal_until` is the last reveal's second once all have. Then, if they agree, the appeal window runs."""
+    PLAYING = 4
+    """A game has taken it from the jury; nobody votes, and no juror is paid or fined."""
+    RULED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,9 @@ class Cases(Protocol):
 
     def reveal(self, vote: Vote) -> None: ...
 
-    def settle(self, case: bytes) -> None: ...
+    def settle(self, case: bytes) -> None:
+        """Rules by what the jury said. Refused("rulings.appeal") while it may still be taken to a game."""
+        ...
 
     def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
         """Two receipts of one provider for one order convict at once; `exhibit` holds the first, `tie` is of that one:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import astuple
 
+from steelyard.chain.bindings.proofs import Proofs
 from steelyard.chain.bindings.registry import Registry
 from steelyard.chain.bindings.rulings import (
     CaseOf,
@@ -13,6 +14,7 @@ from steelyard.chain.bindings.rulings import (
     Rulings,
     Seated,
     Settled,
+    Taken,
     Tied,
 )
 from steelyard.chain.deploy import Deployment
@@ -28,7 +30,7 @@ from steelyard.protocol.verdicts import Outcome
 AGAIN = 8  # blocks read twice, so that a short reorganisation hides no case; reading again is harmless
 TICKET = 2  # basis of contracts/Rulings.vy
 OF_A_CASE = frozenset(
-    kind.TOPIC for kind in (Challenged, Seated, CaseOpened, Committed, Revealed, Tied, Settled)
+    kind.TOPIC for kind in (Challenged, Seated, CaseOpened, Committed, Revealed, Tied, Taken, Settled)
 )  # each has the case as its first indexed field
 
 
@@ -39,6 +41,7 @@ class OnchainCases:
         self.chain, self.deployment = chain, deployment
         self.rulings = Rulings(chain, deployment.rulings)
         self.registry = Registry(chain, deployment.registry)
+        self.proofs = Proofs(chain, deployment.proofs)
 
     @property
     def account(self) -> Address:
@@ -144,7 +147,7 @@ class OnchainCases:
 
     def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
         """See the port."""
-        self.rulings.convict_twice(
+        self.proofs.convict_twice(
             _shown(exhibit),
             exhibit.order_signature,
             exhibit.receipt_signature,

@@ -131,7 +131,7 @@ class ToyCases:
     def tie(self, case: bytes, tie: Tie) -> None:
         with self.court.lock:
             found = self.court.cases[case]
-            if found.stage == Stage.RULED or found.claim:
+            if found.stage is Stage.RULED or found.claim:
                 raise Refused("rulings.tied", f"{found.stage.name}, claim {found.claim}")
             self._check(found.receipt, tie)
             self.court.put(replace(found, claim=tie.claim))

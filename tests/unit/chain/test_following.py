@@ -72,7 +72,7 @@ def test_windows_that_let_bond_or_memory_run_out_are_refused_with_the_numbers() 
 
 
 def test_a_deployment_comes_back_from_its_file(tmp_path: Path) -> None:
-    made = Deployment(31337, 7, *[ZERO_ADDRESS] * 6)
+    made = Deployment(31337, 7, *[ZERO_ADDRESS] * 11)
     made.save(tmp_path / "market.json")
     assert Deployment.load(tmp_path / "market.json") == made
     assert made.domain.escrow == ZERO_ADDRESS

@@ -107,7 +107,7 @@ class Endpoint:
 def test_only_a_devnet_gives_money_from_nowhere(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chain_id: int, node: str
 ) -> None:
-    Deployment(chain_id, 0, *[ZERO_ADDRESS] * 6).save(tmp_path / "deployment.json")
+    Deployment(chain_id, 0, *[ZERO_ADDRESS] * 11).save(tmp_path / "deployment.json")
     endpoint = Endpoint(monkeypatch, eth_chainId=hex(chain_id), web3_clientVersion=node)
     code, _, told = run("wallet", "fund", ZERO_ADDRESS, "--deployment", "deployment.json", "--rpc", "http://chain")
     assert code == 1

@@ -182,10 +182,39 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class ConvictedTwice:
-    """Event ConvictedTwice."""
+class Bound:
+    """Event Bound."""
 
-    TOPIC: ClassVar[bytes] = bytes.fromhex("753fdeebf5a8de22e95caec32d0d307f111f8e0536ce0a24247d2cd4309ffc6b")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("0d128562eaa47ab89086803e64a0f96847c0ed3cc63c26251f29ba1aede09d4e")
+    TYPES: ClassVar[tuple[tuple[str, bool], ...]] = (("address", False), ("address", False))
+    games: Address
+    proofs: Address
+
+    @classmethod
+    def read(cls, log: Log) -> "Bound":
+        """From a log with this TOPIC."""
+        return cls(*decode_event(cls.TYPES, log))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Event Taken."""
+
+    TOPIC: ClassVar[bytes] = bytes.fromhex("a8cfd04886d5eddf25095af6c4b4b389384bb5c7a9bccaf676b2f7d2c88f85c6")
+    TYPES: ClassVar[tuple[tuple[str, bool], ...]] = (("bytes32", True),)
+    case: bytes
+
+    @classmethod
+    def read(cls, log: Log) -> "Taken":
+        """From a log with this TOPIC."""
+        return cls(*decode_event(cls.TYPES, log))
+
+
+@dataclass(frozen=True, slots=True)
+class Punished:
+    """Event Punished."""
+
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5595315ac50fe09a2be83b1f1581783bd33f3e3cc5da5a6e3eca0b012298393c")
     TYPES: ClassVar[tuple[tuple[str, bool], ...]] = (
         ("bytes32", True),
         ("address", True),
@@ -196,11 +225,11 @@ class ConvictedTwice:
     order: bytes
     provider: Address
     receipt: bytes
-    other: bytes
+    twin: bytes
     amount: int
 
     @classmethod
-    def read(cls, log: Log) -> "ConvictedTwice":
+    def read(cls, log: Log) -> "Punished":
         """From a log with this TOPIC."""
         return cls(*decode_event(cls.TYPES, log))
 
@@ -215,7 +244,9 @@ EVENTS = {
         Revealed,
         Tied,
         Settled,
-        ConvictedTwice,
+        Bound,
+        Taken,
+        Punished,
     )
 }
 
@@ -226,6 +257,11 @@ class Rulings:
     def __init__(self, chain: Chain, address: Address) -> None:
         self.chain = chain
         self.address = address
+
+    def bind(self, games: Address, proofs: Address) -> Mined:
+        """bind(address games, address proofs)"""
+        data = encode(bytes.fromhex("d1ec9f14"), ("address", "address"), (games, proofs))
+        return self.chain.send(self.address, data)
 
     def case_of(self, case: bytes) -> CaseOf:
         """case_of(bytes32 case)"""
@@ -301,27 +337,25 @@ class Rulings:
         data = encode(bytes.fromhex("987757dd"), ("bytes32",), (case,))
         return self.chain.send(self.address, data)
 
-    def convict_twice(
-        self,
-        exhibit: tuple[Any, ...],
-        order_signature: bytes,
-        receipt_signature: bytes,
-        other: tuple[Any, ...],
-        other_signature: bytes,
-        shown: tuple[Any, ...],
-    ) -> Mined:
-        """convict_twice(struct exhibit, bytes order_signature, bytes receipt_signature, struct other, bytes other_signature, struct shown)"""
+    def take(self, case: bytes) -> Mined:
+        """take(bytes32 case)"""
+        data = encode(bytes.fromhex("cc9ae693"), ("bytes32",), (case,))
+        return self.chain.send(self.address, data)
+
+    def finish(self, case: bytes, outcome: int, fees: int) -> Mined:
+        """finish(bytes32 case, uint8 outcome, uint256 fees)"""
+        data = encode(bytes.fromhex("92052b53"), ("bytes32", "uint8", "uint256"), (case, outcome, fees))
+        return self.chain.send(self.address, data)
+
+    def punish(self, lie: tuple[Any, ...], shown: tuple[Any, ...]) -> Mined:
+        """punish(struct lie, struct shown)"""
         data = encode(
-            bytes.fromhex("3703172b"),
+            bytes.fromhex("169ba2ea"),
             (
-                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
-                "bytes",
-                "bytes",
-                "(uint16,bytes32,bytes32,bytes32,bytes32,bytes32)",
-                "bytes",
+                "(bytes32,bytes32,bytes32,bytes32,bytes32,address,address,address,uint8,uint256)",
                 "(uint256,uint256,bytes32[])",
             ),
-            (exhibit, order_signature, receipt_signature, other, other_signature, shown),
+            (lie, shown),
         )
         return self.chain.send(self.address, data)
 
@@ -371,6 +405,18 @@ class Rulings:
         """appeal_window()"""
         data = encode(bytes.fromhex("04561aa0"), (), ())
         value: int = decode(("uint64",), self.chain.call(self.address, data))[0]
+        return value
+
+    def games(self) -> Address:
+        """games()"""
+        data = encode(bytes.fromhex("955a015b"), (), ())
+        value: Address = decode(("address",), self.chain.call(self.address, data))[0]
+        return value
+
+    def proofs(self) -> Address:
+        """proofs()"""
+        data = encode(bytes.fromhex("435d53f2"), (), ())
+        value: Address = decode(("address",), self.chain.call(self.address, data))[0]
         return value
 
     def case_count(self) -> int:

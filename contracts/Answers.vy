@@ -1,0 +1,134 @@
+# pragma version 0.4.3
+"""
+@title Answers: whether what is shown in a game opens, and what it says
+@license Apache-2.0
+@notice The part of Games that keeps nothing. spec/games.md says the rules. Not audited by a third party.
+@custom:invariant no state: every answer follows from the arguments, from Escrow's channels and from this chain's domain
+"""
+
+from interfaces import IEscrow
+from interfaces import IOrders
+import exhibits
+import openings
+import records
+import sampling
+import trees
+
+initializes: exhibits
+
+AUDITED: constant(uint8) = 2
+DISPUTABLE: constant(uint8) = 3
+ONE: constant(uint32) = 1065353216  # 0x3F800000, 1.0
+MAX_POSITIONS: constant(uint256) = 8192  # ARI-42
+MAX_NODES: constant(uint256) = 2**16
+
+
+@deploy
+def __init__(escrow: IEscrow, orders: IOrders):
+    exhibits.__init__(escrow, orders)
+
+
+@view
+@internal
+def _require_followed(shown: exhibits.Exhibit, receipt: bytes32):
+    offer: bytes32 = empty(bytes32)
+    order: bytes32 = empty(bytes32)
+    digest: bytes32 = empty(bytes32)
+    offer, order, digest = exhibits._digests(shown)
+    assert digest == receipt, "games.other-receipt"
+    assert shown.order.level in [AUDITED, DISPUTABLE], "games.not-lowered"
+    assert shown.order.grammar == empty(bytes32) and shown.order.logprobs == 0, "games.not-lowered"
+    assert shown.order.top_k == 0 and shown.order.top_p == ONE, "games.not-lowered"
+
+
+@view
+@external
+def followed(shown: exhibits.Exhibit, receipt: bytes32) -> uint256:
+    """
+    It is the receipt, and of an order that a game can follow. Returns how many units were generated.
+    """
+    self._require_followed(shown, receipt)
+    return exhibits._new(shown)
+
+
+@view
+@external
+def cancelled(shown: exhibits.Exhibit, receipt: bytes32, cancel: records.Cancel, signature: Bytes[65]) -> bool:
+    """
+    True, if the buyer had cancelled, and the answer runs ahead of that as far as the offer allows at most (rule P5).
+    """
+    self._require_followed(shown, receipt)
+    assert cancel.version == 1 and cancel.order == shown.receipt.order, "games.cancel"
+    most: uint256 = convert(cancel.units, uint256) + convert(shown.offer.run_ahead, uint256)
+    assert exhibits._new(shown) <= most, "games.cancel"
+    session_key: address = (staticcall exhibits.ESCROW.channel_of(shown.order.channel)).session_key
+    assert session_key != empty(address), "games.cancel"
+    assert session_key == records.recover(records.digest_cancel(cancel, exhibits._separator()), signature), "signature"
+    return True
+
+
+@view
+@external
+def ended(
+    shown: exhibits.Exhibit,
+    receipt: bytes32,
+    facts: Bytes[openings.MAX_FACTS],
+    leaves: uint256,
+    path: DynArray[bytes32, 32],
+    unit: openings.Unit,
+) -> bool:
+    """
+    True, if the last unit, a generated one, is an end id.
+    """
+    self._require_followed(shown, receipt)
+    assert exhibits._new(shown) > 0, "games.end"
+    openings._require_facts(shown.receipt.model_root, leaves, facts, path)
+    last: uint256 = openings._unit(shown.receipt.response_root, shown.answer_units, shown.answer_units - 1, unit)
+    assert openings._is_end(facts, last), "games.end"
+    return True
+
+
+@pure
+@external
+def unit(root: bytes32, count: uint256, index: uint256, shown: openings.Unit) -> uint256:
+    """
+    Unit `index` of `count` under a prompt's or an answer's root.
+    """
+    return openings._unit(root, count, index, shown)
+
+
+@pure
+@external
+def read(agreed: openings.Agreed, shown: openings.Answer) -> (uint256, bool):
+    """
+    How many nodes the graph has, and whether the rival beats the unit, if what the defender shows opens and gives the receipt's
+    evidence.
+    """
+    openings._require_facts(agreed.model_root, shown.leaves, shown.facts, shown.path)
+    facts: openings.Facts = openings._facts(shown.facts)
+    assert facts.nodes <= MAX_NODES, "games.facts"
+    assert agreed.positions <= min(facts.positions, MAX_POSITIONS), "games.positions"
+    index: uint256 = agreed.answer_units - agreed.new + agreed.unit
+    id: uint256 = openings._unit(agreed.response_root, agreed.answer_units, index, shown.unit)
+    # the state and the logits stand under one position's root, and that under the run's
+    value: bytes32 = openings._value(shown.state, facts.width)
+    position: bytes32 = openings._rise(facts.nodes, facts.state, trees.leaf(value), shown.state_path)
+    last: uint256 = agreed.positions - 1
+    run: bytes32 = openings._rise(agreed.positions, last, trees.leaf(position), shown.position_path)
+    assert run == shown.run_root and run != empty(bytes32), "games.opening"
+    logits: bytes32 = openings._value_of(facts.vocabulary, id, shown.logit, shown.logit_path)
+    under: bytes32 = openings._rise(facts.nodes, facts.logits, trees.leaf(logits), shown.logit_node_path)
+    assert under == position and logits != empty(bytes32), "games.opening"
+    evidence: bytes32 = sha256(concat(shown.state, slice(shown.logit, 4 * (id % 32), 4), empty(bytes32)))
+    leaf: bytes32 = sha256(concat(x"00", shown.salt, evidence))
+    assert openings._rise(agreed.new, agreed.unit, leaf, shown.evidence_path) == agreed.evidence_root, "games.evidence"
+    if agreed.rival >= facts.vocabulary:
+        return facts.nodes, False
+    assert (
+        openings._value_of(facts.vocabulary, agreed.rival, shown.rival, shown.rival_path) == logits
+    ), "games.opening"
+    z: uint256 = openings._word(shown.logit, id % 32)
+    rival_z: uint256 = openings._word(shown.rival, agreed.rival % 32)
+    return facts.nodes, sampling.beats(
+        z, id, rival_z, agreed.rival, agreed.temperature, agreed.seed, agreed.positions
+    )

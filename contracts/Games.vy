@@ -1,0 +1,885 @@
+# pragma version 0.4.3
+"""
+@title Games: a receipt's dispute, narrowed to one arithmetic step that is executed here
+@license Apache-2.0
+@notice The receipt's provider, the defender, posts a tree of its run, level by level; whoever challenged points at the first child
+    that it holds otherwise, until one turn of one node is left. spec/games.md says the rules (GAM-1 ...). Not audited by a third party.
+@custom:invariant
+    - a game ends: every move narrows, and the side to move loses once its clock is over
+    - a defender is convicted only by a step that gives another word, by an id that a rival beats, or by its own silence
+    - a challenger loses only its own stake; nobody else is bound by that (rule M7)
+    - every move names the head that it answers, so it counts in one game, once, on one chain
+    - this contract holds no money: Rulings does what the outcome says, once a receipt
+"""
+
+from interfaces import IOperands
+from interfaces import IRulings
+import Answers
+import exhibits
+import openings
+import records
+import trees
+
+event Called:
+    case: indexed(bytes32)
+    defender: indexed(address)
+    challenger: indexed(address)
+
+event Begun:
+    case: indexed(bytes32)
+    defender: indexed(address)
+    challenger: indexed(address)
+    unit: uint256
+    positions: uint256
+    rival: uint256
+
+event BegunEarly:
+    case: indexed(bytes32)
+    defender: indexed(address)
+    challenger: indexed(address)
+
+event Answered:
+    case: indexed(bytes32)
+    run_root: bytes32
+
+event Posted:
+    case: indexed(bytes32)
+    children: DynArray[bytes32, MAX_CHILDREN]
+
+event Pointed:
+    case: indexed(bytes32)
+    place: uint256
+    index: uint256
+
+event Said:
+    case: indexed(bytes32)
+    place: uint256
+    words: Bytes[MAX_SAID]
+
+event Picked:
+    case: indexed(bytes32)
+    place: uint256
+    index: uint256
+
+event Stepped:
+    case: indexed(bytes32)
+    word: uint256
+    claimed: uint256
+
+event Ended:
+    case: indexed(bytes32)
+    outcome: uint8
+    why: String[16]
+
+struct Terms:
+    base: uint256
+    per_position: uint256
+    move_fee: uint256
+
+struct Claim:
+    unit: uint256
+    rival: uint256
+
+# all that is known of a game. `at`: hash of the current node; `said`: hash of what was said last; `levels`: left below the current node;
+# `wide`: levels of the last post; `count`, `base`: leaves of the current tree, index of the current node on its level
+struct Game:
+    stage: uint256
+    place: uint256
+    defender: address
+    challenger: address
+    receipt: bytes32
+    model_root: bytes32
+    prompt_root: bytes32
+    response_root: bytes32
+    evidence_root: bytes32
+    seed: uint256
+    temperature: uint256
+    positions: uint256
+    prompt_units: uint256
+    answer_from: uint256
+    answer_units: uint256
+    rival: uint256
+    run_root: bytes32
+    facts_hash: bytes32
+    nodes: uint256
+    at: bytes32
+    said: bytes32
+    levels: uint256
+    wide: uint256
+    count: uint256
+    base: uint256
+    position: uint256
+    position_leaf: bytes32
+    node: uint256
+    node_hash: bytes32
+    elements: uint256
+    element: uint256
+    lanes: uint256
+    join: uint256
+    chain: uint256
+    low: uint256
+    high: uint256
+    low_word: uint256
+    claimed: uint256
+    defender_clock: uint256
+    challenger_clock: uint256
+    since: uint256
+    moves: uint256
+
+# what is stored of a game: 14 words, most of them written once
+struct Stored:
+    turn: uint256
+    head: bytes32
+    receipt: bytes32
+    defender: address
+    challenger: uint256  # address << 64 | rival << 32 | nodes
+    order: uint256  # seed << 160 | temperature << 128 | positions << 96 | prompt_units << 64 | answer_from << 32 | answer_units
+    model_root: bytes32
+    prompt_root: bytes32
+    response_root: bytes32
+    root: bytes32  # BEGUN: the receipt's evidence root; then the run root
+    at: bytes32  # PICK: hash of what was said; else of the current node
+    node: bytes32  # until the node is pointed at: hash of the facts; then its leaf hash
+    position_leaf: bytes32
+    spot: uint256
+
+# whose turn it is
+struct Turn:
+    stage: uint256
+    place: uint256
+    levels: uint256
+    wide: uint256
+    moves: uint256
+    defender: uint256  # seconds left
+    challenger: uint256
+    since: uint256  # Unix seconds
+    count: uint256
+    base: uint256
+
+# what is narrowed within a position
+struct Spot:
+    position: uint256
+    node: uint256
+    elements: uint256
+    element: uint256
+    chain: uint256
+    lanes: uint256
+    join: uint256
+    low: uint256
+    high: uint256
+    low_word: uint256
+    claimed: uint256
+
+MAX_CHILDREN: constant(uint256) = 64
+MAX_ROUND: constant(uint256) = 6  # levels
+MAX_SAID: constant(uint256) = 252  # = 63 words
+MAX_NODE: constant(uint256) = 1024
+MAX_POSITIONS: constant(uint256) = 8192  # ARI-42
+NOBODY: constant(uint256) = 2**32 - 1
+U16: constant(uint256) = 2**16 - 1
+U32: constant(uint256) = 2**32 - 1
+U40: constant(uint256) = 2**40 - 1
+
+CALLED: constant(uint256) = 1
+BEGUN: constant(uint256) = 2
+POST: constant(uint256) = 3
+POINT: constant(uint256) = 4
+SAY: constant(uint256) = 5
+PICK: constant(uint256) = 6
+STEP: constant(uint256) = 7
+OVER: constant(uint256) = 8
+
+RUN: constant(uint256) = 1
+NODES: constant(uint256) = 2
+LEAVES: constant(uint256) = 3
+WORDS: constant(uint256) = 4
+CHAINS: constant(uint256) = 5
+TURNS: constant(uint256) = 6
+EARLY: constant(uint256) = 7  # BEGUN: the end of the answer is disputed, not a unit
+
+DISPUTABLE: constant(uint8) = 3
+HONEST: constant(uint8) = 1
+CHEATED: constant(uint8) = 2
+
+RULINGS: immutable(IRulings)
+OPERANDS: immutable(IOperands)
+ANSWERS: immutable(Answers.__interface__)
+base: public(immutable(uint256))
+per_position: public(immutable(uint256))
+move_fee: public(immutable(uint256))
+
+games: HashMap[bytes32, Stored]
+
+
+@deploy
+def __init__(rulings: IRulings, operands: IOperands, answers: Answers.__interface__, terms: Terms):
+    """
+    @param terms seconds that each side has in all: base + per_position a position; micro-tokens a move of a defender that wins
+    """
+    # REFUSE
+    assert terms.base > 0 and terms.base + MAX_POSITIONS * terms.per_position <= U32, "games.terms"
+    # WRITE
+    RULINGS = rulings
+    OPERANDS = operands
+    ANSWERS = answers
+    base = terms.base
+    per_position = terms.per_position
+    move_fee = terms.move_fee
+
+
+# ------------------------------------------------------------------ reading and writing words
+
+
+@view
+@internal
+def _turn(case: bytes32) -> Turn:
+    w: uint256 = self.games[case].turn
+    return Turn(
+        stage=w & 255,
+        place=(w >> 8) & 255,
+        levels=(w >> 16) & 255,
+        wide=(w >> 24) & 255,
+        moves=(w >> 32) & U16,
+        defender=(w >> 48) & U32,
+        challenger=(w >> 80) & U32,
+        since=(w >> 112) & U40,
+        count=(w >> 152) & U32,
+        base=w >> 184,
+    )
+
+
+@view
+@internal
+def _spot(case: bytes32) -> Spot:
+    w: uint256 = self.games[case].spot
+    return Spot(
+        position=w & U16,
+        node=(w >> 16) & U16,
+        elements=(w >> 32) & U32,
+        element=(w >> 64) & U32,
+        chain=(w >> 96) & 255,
+        lanes=(w >> 104) & 255,
+        join=(w >> 112) & 255,
+        low=(w >> 120) & U32,
+        high=(w >> 152) & U32,
+        low_word=(w >> 184) & U32,
+        claimed=w >> 216,
+    )
+
+
+@internal
+def _keep(case: bytes32, s: Spot):
+    self.games[case].spot = (
+        s.position
+        | (s.node << 16)
+        | (s.elements << 32)
+        | (s.element << 64)
+        | (s.chain << 96)
+        | (s.lanes << 104)
+        | (s.join << 112)
+        | (s.low << 120)
+        | (s.high << 152)
+        | (s.low_word << 184)
+        | (s.claimed << 216)
+    )
+
+
+@view
+@external
+def head_of(case: bytes32) -> bytes32:
+    """
+    What the next move has to name; zero if there is no game.
+    """
+    return self.games[case].head
+
+
+@view
+@external
+def game_of(case: bytes32) -> Game:
+    """
+    A game; stage 0 if there is none. What is not known yet, or not any more, is zero.
+    """
+    g: Stored = self.games[case]
+    t: Turn = self._turn(case)
+    s: Spot = self._spot(case)
+    begun: bool = t.stage <= BEGUN
+    narrowed: bool = t.place >= LEAVES and t.place != EARLY
+    saying: bool = t.stage == PICK
+    return Game(
+        stage=t.stage,
+        place=t.place,
+        defender=g.defender,
+        challenger=convert(convert(g.challenger >> 64, uint160), address),
+        receipt=g.receipt,
+        model_root=g.model_root,
+        prompt_root=g.prompt_root,
+        response_root=g.response_root,
+        evidence_root=g.root if begun else empty(bytes32),
+        seed=g.order >> 160,
+        temperature=(g.order >> 128) & U32,
+        positions=(g.order >> 96) & U32,
+        prompt_units=(g.order >> 64) & U32,
+        answer_from=(g.order >> 32) & U32,
+        answer_units=g.order & U32,
+        rival=(g.challenger >> 32) & U32,
+        run_root=empty(bytes32) if begun else g.root,
+        facts_hash=empty(bytes32) if narrowed else g.node,
+        nodes=g.challenger & U32,
+        at=empty(bytes32) if saying else g.at,
+        said=g.at if saying else empty(bytes32),
+        levels=t.levels,
+        wide=t.wide,
+        count=t.count,
+        base=t.base,
+        position=s.position,
+        position_leaf=g.position_leaf,
+        node=s.node,
+        node_hash=g.node if narrowed else empty(bytes32),
+        elements=s.elements,
+        element=s.element,
+        lanes=s.lanes,
+        join=s.join,
+        chain=s.chain,
+        low=s.low,
+        high=s.high,
+        low_word=s.low_word,
+        claimed=s.claimed,
+        defender_clock=t.defender,
+        challenger_clock=t.challenger,
+        since=t.since,
+        moves=t.moves,
+    )
+
+
+# ------------------------------------------------------------------ whose turn
+
+
+@pure
+@internal
+def _is_defenders(stage: uint256) -> bool:
+    return stage in [BEGUN, POST, SAY]
+
+
+@view
+@internal
+def _charged(turn: Turn) -> Turn:
+    """
+    The time since the last move is taken from the clock of the side to move.
+    """
+    t: Turn = turn
+    used: uint256 = block.timestamp - t.since
+    if self._is_defenders(t.stage):
+        assert used <= t.defender, "games.late"
+        t.defender -= used
+        t.moves += 1
+    else:
+        assert used <= t.challenger, "games.late"
+        t.challenger -= used
+    t.since = block.timestamp
+    return t
+
+
+@view
+@internal
+def _enter(case: bytes32, seen: bytes32, stage: uint256) -> Turn:
+    """
+    The turn, if the sender may move now at this stage and has seen all moves before; charged.
+    """
+    t: Turn = self._turn(case)
+    assert t.stage == stage, "games.stage"
+    if self._is_defenders(stage):
+        assert msg.sender == self.games[case].defender, "games.not-the-defender"
+    elif stage != STEP:
+        assert convert(msg.sender, uint256) == self.games[case].challenger >> 64, "games.not-the-challenger"
+    assert self.games[case].head == seen, "games.moved"
+    return self._charged(t)
+
+
+@internal
+def _leave(case: bytes32, t: Turn, seen: bytes32, move: bytes32):
+    """
+    The turn is over: what it was becomes part of the head.
+    """
+    word: uint256 = t.stage | (t.place << 8) | (t.levels << 16) | (t.wide << 24) | (t.moves << 32) | (t.defender << 48)
+    self.games[case].turn = word | (t.challenger << 80) | (t.since << 112) | (t.count << 152) | (t.base << 184)
+    self.games[case].head = keccak256(abi_encode(seen, t.stage, t.place, move))
+
+
+@internal
+def _end(case: bytes32, moves: uint256, outcome: uint8, why: String[16]):
+    # WRITE
+    self.games[case].turn = OVER | (moves << 32)
+    ruled: uint8 = extcall RULINGS.finish(case, outcome, moves * move_fee)
+    # TELL
+    log Ended(case=case, outcome=ruled, why=why)
+
+
+@external
+def forfeit(case: bytes32):
+    """
+    By anyone: who had to move and did not has lost. Nobody has, if the receipt was convicted elsewhere.
+    """
+    # REFUSE
+    t: Turn = self._turn(case)
+    assert t.stage != 0 and t.stage != OVER, "games.stage"
+    if staticcall RULINGS.convicted(self.games[case].receipt):
+        self._end(case, t.moves, 0, "convicted")
+        return
+    used: uint256 = block.timestamp - t.since
+    # WRITE
+    if self._is_defenders(t.stage):
+        assert used > t.defender, "games.early"
+        self._end(case, t.moves, CHEATED, "clock")
+    else:
+        assert used > t.challenger, "games.early"
+        self._end(case, t.moves, HONEST, "clock")
+
+
+# ------------------------------------------------------------------ the claim
+
+
+@external
+def appeal(case: bytes32, shown: exhibits.Exhibit):
+    """
+    The provider takes its case from the jury; the challenger has to begin.
+    """
+    # REFUSE
+    assert self.games[case].turn == 0, "games.stage"
+    taken: IRulings.Taken = extcall RULINGS.take(case)
+    assert msg.sender == taken.provider, "games.not-the-provider"
+    new: uint256 = staticcall ANSWERS.followed(shown, taken.receipt)
+    # a drawn auditor was shown no text: only at a level that promises a game may it be asked for one
+    assert taken.opener != taken.provider or shown.order.level == DISPUTABLE, "games.drawn"
+    # WRITE
+    self.games[case].receipt = taken.receipt
+    self.games[case].defender = taken.provider
+    self.games[case].challenger = convert(taken.challenger, uint256) << 64
+    t: Turn = empty(Turn)
+    t.stage = CALLED
+    t.defender = base
+    t.challenger = base
+    t.since = block.timestamp
+    self._leave(case, t, keccak256(abi_encode(chain.id, self, case)), empty(bytes32))
+    # TELL
+    log Called(case=case, defender=taken.provider, challenger=taken.challenger)
+
+
+@internal
+def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: uint256, rival: uint256) -> uint256:
+    """
+    Takes the case, unless an appeal has; how many units were generated.
+    """
+    # REFUSE
+    t: Turn = self._turn(case)
+    assert t.stage == 0 or t.stage == CALLED, "games.stage"
+    challenger: address = convert(convert(self.games[case].challenger >> 64, uint160), address)
+    receipt: bytes32 = self.games[case].receipt
+    head: bytes32 = self.games[case].head
+    used: uint256 = 0
+    if t.stage == 0:
+        taken: IRulings.Taken = extcall RULINGS.take(case)
+        challenger = taken.challenger
+        receipt = taken.receipt
+        head = keccak256(abi_encode(chain.id, self, case))
+        self.games[case].receipt = taken.receipt
+        self.games[case].defender = taken.provider
+    else:
+        used = block.timestamp - t.since
+        assert used <= t.challenger, "games.late"
+    assert msg.sender == challenger, "games.not-the-challenger"
+    new: uint256 = staticcall ANSWERS.followed(shown, receipt)
+    # WRITE
+    self.games[case].challenger = (convert(challenger, uint256) << 64) | (rival << 32)
+    clock: uint256 = base + per_position * min(positions, MAX_POSITIONS)
+    t.stage = BEGUN
+    t.place = place
+    t.defender = clock
+    t.challenger = clock - used
+    t.since = block.timestamp
+    self._leave(case, t, head, keccak256(abi_encode(positions, rival)))
+    return new
+
+
+@external
+def begin(case: bytes32, shown: exhibits.Exhibit, claim: Claim):
+    """
+    The challenger disputes one generated unit, and perhaps names an id that the sampling rule would have preferred.
+    """
+    # REFUSE
+    prompt: uint256 = convert(shown.order.prompt_units, uint256)
+    positions: uint256 = prompt + claim.unit
+    assert 0 < positions and max(positions, shown.answer_units) <= U32, "games.unit"
+    assert claim.rival <= NOBODY, "games.rival"
+    # WRITE
+    new: uint256 = self._begin(case, shown, 0, positions, claim.rival)
+    assert claim.unit < new, "games.unit"
+    drawn: uint256 = (convert(shown.order.seed, uint256) << 32) | convert(shown.order.temperature, uint256)
+    text: uint256 = (prompt << 64) | (convert(shown.order.answer_from, uint256) << 32) | shown.answer_units
+    self.games[case].order = (drawn << 128) | (positions << 96) | text
+    self.games[case].model_root = shown.receipt.model_root
+    self.games[case].prompt_root = shown.order.prompt_root
+    self.games[case].response_root = shown.receipt.response_root
+    self.games[case].root = shown.receipt.evidence_root
+    # TELL
+    log Begun(
+        case=case,
+        defender=shown.offer.provider,
+        challenger=msg.sender,
+        unit=claim.unit,
+        positions=positions,
+        rival=claim.rival,
+    )
+
+
+@external
+def begin_early(case: bytes32, shown: exhibits.Exhibit):
+    """
+    The challenger disputes that the answer was over.
+    """
+    # WRITE
+    new: uint256 = self._begin(case, shown, EARLY, 0, NOBODY)
+    assert new < convert(shown.order.max_units, uint256), "games.not-early"
+    # TELL
+    log BegunEarly(case=case, defender=shown.offer.provider, challenger=msg.sender)
+
+
+@external
+def show_cancel(
+    case: bytes32, seen: bytes32, shown: exhibits.Exhibit, cancel: records.Cancel, signature: Bytes[65]
+):
+    """
+    The answer was over since the buyer had cancelled, and runs ahead of that as far as the offer allows at most (rule P5).
+    """
+    # REFUSE
+    t: Turn = self._enter(case, seen, BEGUN)
+    assert t.place == EARLY, "games.stage"
+    assert staticcall ANSWERS.cancelled(shown, self.games[case].receipt, cancel, signature)
+    # WRITE
+    self._end(case, t.moves, HONEST, "cancel")
+
+
+@external
+def show_end(
+    case: bytes32,
+    seen: bytes32,
+    shown: exhibits.Exhibit,
+    facts: Bytes[openings.MAX_FACTS],
+    leaves: uint256,
+    path: DynArray[bytes32, 32],
+    unit: openings.Unit,
+):
+    """
+    The answer was over since its last unit, a generated one, is an end id.
+    """
+    # REFUSE
+    t: Turn = self._enter(case, seen, BEGUN)
+    assert t.place == EARLY, "games.stage"
+    assert staticcall ANSWERS.ended(shown, self.games[case].receipt, facts, leaves, path, unit)
+    # WRITE
+    self._end(case, t.moves, HONEST, "end")
+
+
+@external
+def answer(case: bytes32, seen: bytes32, shown: openings.Answer):
+    """
+    The defender names its run, and opens under it what the receipt's evidence says of the claimed unit. A rival that the sampling
+    rule prefers convicts at once.
+    """
+    # REFUSE
+    t: Turn = self._enter(case, seen, BEGUN)
+    assert t.place == 0, "games.stage"
+    order: uint256 = self.games[case].order
+    positions: uint256 = (order >> 96) & U32
+    prompt: uint256 = (order >> 64) & U32
+    nodes: uint256 = 0
+    beaten: bool = False
+    nodes, beaten = staticcall ANSWERS.read(
+        openings.Agreed(
+            model_root=self.games[case].model_root,
+            response_root=self.games[case].response_root,
+            evidence_root=self.games[case].root,
+            answer_units=order & U32,
+            new=(order & U32) + ((order >> 32) & U32) - prompt,
+            unit=positions - prompt,
+            positions=positions,
+            rival=(self.games[case].challenger >> 32) & U32,
+            temperature=(order >> 128) & U32,
+            seed=order >> 160,
+        ),
+        shown,
+    )
+    # WRITE
+    self.games[case].root = shown.run_root
+    self.games[case].at = shown.run_root
+    self.games[case].node = keccak256(shown.facts)
+    self.games[case].challenger |= nodes
+    t.stage = POST
+    t.place = RUN
+    t.count = positions
+    t.levels = trees.depth(positions)
+    self._leave(case, t, seen, shown.run_root)
+    # TELL
+    log Answered(case=case, run_root=shown.run_root)
+    if beaten:
+        self._end(case, t.moves, CHEATED, "rival")
+
+
+# ------------------------------------------------------------------ narrowing: trees
+
+
+@pure
+@internal
+def _wide(levels: uint256) -> uint256:
+    """
+    Levels of the next round: as few rounds as there can be, all about as wide.
+    """
+    if levels == 0:
+        return 0
+    rounds: uint256 = (levels + MAX_ROUND - 1) // MAX_ROUND
+    return (levels + rounds - 1) // rounds
+
+
+@pure
+@internal
+def _sealed(t: Turn, top: bytes32) -> bytes32:
+    """
+    What is known of a node: its hash, or at the top of a tree the root's (of the run) or the root's leaf hash (of all others).
+    """
+    if t.levels != trees.depth(t.count):
+        return top
+    root: bytes32 = trees.seal(t.count, top)
+    return root if t.place == RUN else trees.leaf(root)
+
+
+@external
+def post(case: bytes32, seen: bytes32, children: DynArray[bytes32, MAX_CHILDREN]):
+    """
+    The nodes below the current one, as far down as one round goes.
+    """
+    # REFUSE
+    t: Turn = self._enter(case, seen, POST)
+    t.wide = self._wide(t.levels)
+    width: uint256 = 1 << t.wide
+    assert len(children) == width, "games.children"
+    layer: bytes32[openings.MAX_LAYER] = empty(bytes32[openings.MAX_LAYER])
+    for i: uint256 in range(width, bound=MAX_CHILDREN):
+        layer[i] = children[i]
+    assert self._sealed(t, openings._top(layer, width)) == self.games[case].at, "games.children"
+    # WRITE
+    t.stage = POINT
+    self._leave(case, t, seen, keccak256(abi_encode(children)))
+    # TELL
+    log Posted(case=case, children=children)
+
+
+@internal
+def _point(case: bytes32, turn: Turn, index: uint256, child: bytes32, path: DynArray[bytes32, MAX_ROUND]) -> Turn:
+    """
+    The turn with the child as the current node.
+    """
+    # REFUSE
+    t: Turn = turn
+    assert index < 1 << t.wide, "games.index"
+    below: uint256 = t.levels - t.wide
+    leaf: uint256 = (t.base << t.wide) | index
+    assert leaf << below < t.count, "games.index"
+    assert len(path) == t.wide, "games.path"
+    top: bytes32 = child
+    at: uint256 = index
+    for sibling: bytes32 in path:
+        top = trees.node(sibling, top) if at & 1 == 1 else trees.node(top, sibling)
+        at >>= 1
+    assert self._sealed(t, top) == self.games[case].at, "games.path"
+    # WRITE
+    self.games[case].at = child
+    t.base = leaf
+    t.levels = below
+    t.stage = POST
+    # TELL
+    log Pointed(case=case, place=t.place, index=index)
+    return t
+
+
+@external
+def point(case: bytes32, seen: bytes32, index: uint256, child: bytes32, path: DynArray[bytes32, MAX_ROUND]):
+    """
+    The first child that the challenger holds otherwise: all before it are agreed.
+    """
+    # REFUSE
+    t: Turn = self._point(case, self._enter(case, seen, POINT), index, child, path)
+    assert t.place != NODES or t.levels > 0, "games.node"
+    # WRITE
+    if t.levels == 0 and t.place == RUN:
+        spot: Spot = empty(Spot)
+        spot.position = t.base
+        self._keep(case, spot)
+        self.games[case].position_leaf = child
+        t.place = NODES
+        t.count = self.games[case].challenger & U32
+        t.levels = trees.depth(t.count)
+        t.base = 0
+    elif t.levels == 0:
+        spot: Spot = self._spot(case)
+        spot.element = 32 * t.base
+        self._keep(case, spot)
+        t.place = WORDS
+        t.stage = SAY
+    self._leave(case, t, seen, keccak256(abi_encode(index, child)))
+
+
+@external
+def point_node(
+    case: bytes32,
+    seen: bytes32,
+    index: uint256,
+    child: bytes32,
+    path: DynArray[bytes32, MAX_ROUND],
+    facts: Bytes[openings.MAX_FACTS],
+    node: Bytes[MAX_NODE],
+    node_path: DynArray[bytes32, 32],
+):
+    """
+    The last point among a position's nodes: it says also what the node is.
+    """
+    # REFUSE
+    t: Turn = self._point(case, self._enter(case, seen, POINT), index, child, path)
+    assert t.place == NODES and t.levels == 0, "games.node"
+    assert keccak256(facts) == self.games[case].node, "games.facts"
+    leaf: bytes32 = sha256(concat(x"00", node))
+    graph_root: bytes32 = openings._rise(t.count, t.base, leaf, node_path)
+    assert graph_root == convert(slice(facts, 0, 32), bytes32), "games.node"
+    spot: Spot = self._spot(case)
+    spot.node = t.base
+    spot.elements, spot.high, spot.lanes, spot.low_word, spot.join = staticcall OPERANDS.describe(node, spot.position)
+    assert max(spot.elements, spot.high) <= U32, "games.node"
+    # WRITE
+    self.games[case].node = leaf
+    self._keep(case, spot)
+    t.place = LEAVES
+    t.count = (spot.elements + 31) // 32
+    t.levels = trees.depth(t.count)
+    t.base = 0
+    self._leave(case, t, seen, keccak256(abi_encode(index, child, leaf)))
+
+
+# ------------------------------------------------------------------ narrowing: words
+
+
+@external
+def say(case: bytes32, seen: bytes32, words: Bytes[MAX_SAID]):
+    """
+    The words of the leaf; or the 16 chains of the element; or partial sums between two turns.
+    """
+    # REFUSE
+    t: Turn = self._enter(case, seen, SAY)
+    s: Spot = self._spot(case)
+    if t.place == WORDS:
+        assert len(words) == 4 * min(32, s.elements - s.element), "games.words"
+        assert sha256(concat(x"00", words)) == self.games[case].at, "games.words"
+    elif t.place == CHAINS:
+        assert len(words) == 64, "games.words"
+        assert staticcall OPERANDS.join(s.join, slice(words, 0, 64)) == s.claimed, "games.join"
+    else:
+        assert len(words) == 4 * (min(s.high - s.low, 64) - 1), "games.words"
+    # WRITE
+    said: bytes32 = keccak256(words)
+    self.games[case].at = said
+    t.stage = PICK
+    self._leave(case, t, seen, said)
+    # TELL
+    log Said(case=case, place=t.place, words=words)
+
+
+@external
+def pick(case: bytes32, seen: bytes32, index: uint256, words: Bytes[MAX_SAID]):
+    """
+    The first of what was said that the challenger holds otherwise; among partial sums counted from 1, the claimed one last.
+    """
+    # REFUSE
+    t: Turn = self._enter(case, seen, PICK)
+    assert keccak256(words) == self.games[case].at, "games.said"
+    s: Spot = self._spot(case)
+    place: uint256 = t.place
+    if place == TURNS:
+        turns: uint256 = s.high - s.low
+        parts: uint256 = min(turns, 64)
+        assert 0 < index and index <= parts, "games.index"
+        s.high = s.low + turns * index // parts
+        s.low += turns * (index - 1) // parts
+        if index > 1:
+            s.low_word = openings._word(words, index - 2)
+        if index < parts:
+            s.claimed = openings._word(words, index - 1)
+    else:
+        assert index < len(words) // 4, "games.index"
+        s.claimed = openings._word(words, index)
+        if place == WORDS:
+            s.element += index
+        else:
+            s.chain = index
+            s.high = (s.high + 15 - index) // 16  # of all turns, those of this chain
+    # WRITE
+    t.stage = SAY
+    if s.lanes == 0:
+        t.stage = STEP
+    elif s.lanes == 16 and place == WORDS:
+        t.place = CHAINS
+    else:
+        t.place = TURNS
+        if s.high == s.low + 1:
+            t.stage = STEP
+    self._keep(case, s)
+    self._leave(case, t, seen, keccak256(abi_encode(index, words)))
+    # TELL
+    log Picked(case=case, place=place, index=index)
+    if t.place == TURNS and s.high == s.low:
+        # a fold without turns is its start
+        self._end(case, t.moves, CHEATED if s.claimed != s.low_word else HONEST, "start")
+
+
+@external
+def step(
+    case: bytes32,
+    seen: bytes32,
+    leaves: uint256,
+    node: Bytes[MAX_NODE],
+    unit: openings.Unit,
+    uses: DynArray[uint8, 16],
+    openings_: DynArray[IOperands.Opening, 16],
+):
+    """
+    By anyone, while the challenger's clock runs: one turn, computed from operands that are opened. `unit` has no units if no load
+    is by id.
+    """
+    # REFUSE
+    t: Turn = self._enter(case, seen, STEP)
+    assert sha256(concat(x"00", node)) == self.games[case].node, "games.node"
+    s: Spot = self._spot(case)
+    order: uint256 = self.games[case].order
+    prompt: uint256 = (order >> 64) & U32
+    id: uint256 = NOBODY
+    if len(unit.units) > 0:
+        if s.position < prompt:
+            id = staticcall ANSWERS.unit(self.games[case].prompt_root, prompt, s.position, unit)
+        else:
+            index: uint256 = s.position - ((order >> 32) & U32)
+            id = staticcall ANSWERS.unit(self.games[case].response_root, order & U32, index, unit)
+    run: IOperands.Run = IOperands.Run(
+        model_root=self.games[case].model_root,
+        model_leaves=leaves,
+        run_root=self.games[case].root,
+        positions=(order >> 96) & U32,
+        position=s.position,
+        position_leaf=self.games[case].position_leaf,
+        nodes=self.games[case].challenger & U32,
+        node=s.node,
+        id=id,
+    )
+    turn: uint256 = s.low
+    if s.lanes == 16:
+        turn = s.chain + 16 * s.low
+    word: uint256 = staticcall OPERANDS.compute(run, node, s.element, turn, s.low_word, uses, openings_)
+    # TELL
+    log Stepped(case=case, word=word, claimed=s.claimed)
+    # WRITE
+    self._end(case, t.moves, CHEATED if word != s.claimed else HONEST, "step")

@@ -1,0 +1,92 @@
+"""Answers.vy as Python. Written by tools/bindings.py from the contract's ABI: do not edit."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from steelyard.chain.codec import decode, decode_event, encode
+from steelyard.chain.port import Chain, Log, Mined
+from steelyard.protocol.units import Address
+
+
+class Answers:
+    """Answers.vy at an address."""
+
+    def __init__(self, chain: Chain, address: Address) -> None:
+        self.chain = chain
+        self.address = address
+
+    def followed(self, shown: tuple[Any, ...], receipt: bytes) -> int:
+        """followed(struct shown, bytes32 receipt)"""
+        data = encode(
+            bytes.fromhex("35009d1f"),
+            (
+                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
+                "bytes32",
+            ),
+            (shown, receipt),
+        )
+        value: int = decode(("uint256",), self.chain.call(self.address, data))[0]
+        return value
+
+    def cancelled(self, shown: tuple[Any, ...], receipt: bytes, cancel: tuple[Any, ...], signature: bytes) -> bool:
+        """cancelled(struct shown, bytes32 receipt, struct cancel, bytes signature)"""
+        data = encode(
+            bytes.fromhex("7fe75113"),
+            (
+                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
+                "bytes32",
+                "(uint16,bytes32,uint32)",
+                "bytes",
+            ),
+            (shown, receipt, cancel, signature),
+        )
+        value: bool = decode(("bool",), self.chain.call(self.address, data))[0]
+        return value
+
+    def ended(
+        self,
+        shown: tuple[Any, ...],
+        receipt: bytes,
+        facts: bytes,
+        leaves: int,
+        path: tuple[bytes, ...],
+        unit: tuple[Any, ...],
+    ) -> bool:
+        """ended(struct shown, bytes32 receipt, bytes facts, uint256 leaves, bytes32[] path, struct unit)"""
+        data = encode(
+            bytes.fromhex("49cb5430"),
+            (
+                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
+                "bytes32",
+                "bytes",
+                "uint256",
+                "bytes32[]",
+                "(bytes32,bytes,bytes32[],bytes32)",
+            ),
+            (shown, receipt, facts, leaves, path, unit),
+        )
+        value: bool = decode(("bool",), self.chain.call(self.address, data))[0]
+        return value
+
+    def unit(self, root: bytes, count: int, index: int, shown: tuple[Any, ...]) -> int:
+        """unit(bytes32 root, uint256 count, uint256 index, struct shown)"""
+        data = encode(
+            bytes.fromhex("29d0c2bc"),
+            ("bytes32", "uint256", "uint256", "(bytes32,bytes,bytes32[],bytes32)"),
+            (root, count, index, shown),
+        )
+        value: int = decode(("uint256",), self.chain.call(self.address, data))[0]
+        return value
+
+    def read(self, agreed: tuple[Any, ...], shown: tuple[Any, ...]) -> tuple[int, bool]:
+        """read(struct agreed, struct shown)"""
+        data = encode(
+            bytes.fromhex("d509f44d"),
+            (
+                "(bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256,uint256,uint256,uint256)",
+                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32,bytes32[])",
+            ),
+            (agreed, shown),
+        )
+        v0, v1 = decode(("uint256", "bool"), self.chain.call(self.address, data))
+        return v0, v1
