@@ -1,0 +1,187 @@
+"""The last step of a dispute in words: what each operand is, what each operation gives (spec/ir.md)."""
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.engines.canonical.fields import FIELD_CODES, FIELDS, blocks_per_leaf, read
+from steelyard.engines.gguf_head import KINDS as FORMATS
+from steelyard.engines.ir import encoding, evaluate, leaves
+from steelyard.engines.ir.graph import CONSTANTS, Instruction, Node, View
+from steelyard.market.disputes import LastStep
+
+NUMBERS = {name: number for number, (name, _, _) in FORMATS.items()}
+Words = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a model calls its parts; without it they have numbers."""
+
+    nodes: Sequence[str] = ()
+    tensors: Mapping[int, str] = field(default_factory=dict)
+    """First leaf in the model root's tree -> tensor."""
+    tables: Mapping[bytes, str] = field(default_factory=dict)
+    """Root -> name."""
+
+    def node(self, index: int) -> str:
+        """A node's name, or its number."""
+        return self.nodes[index] if index < len(self.nodes) else f"node {index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A register: where it comes from, and what it holds."""
+
+    name: str
+    """`a`, `b` …, the letters that operations use."""
+    what: str
+    """Element of a source; or the operation with its arguments."""
+    bits: str
+    """8 hex digits; of a vector 2 an element."""
+    decimal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A step that people can follow."""
+
+    node: str
+    loops: str
+    """What the node's loops run over, and which turn this is."""
+    operands: tuple[Value, ...]
+    operations: tuple[Value, ...]
+    claimed: Value
+    computed: Value
+
+
+def explained(step: LastStep, names: Names | None = None) -> Explained:
+    """Raises Refused as `leaves.decode`, if the leaf is none."""
+    names = names or Names()
+    leaf = leaves.decode(step.leaf)
+    node = leaf.node
+    given, operands = [], []
+    for number, view in enumerate(node.loads):
+        values, what = _loaded(step, node, view, leaf.sources[view.source], step.opened[step.uses[number]], names)
+        given.append(values)
+        operands.append(_value(number, what, values))
+    if node.fold:
+        given.append(_word(step.accumulator, node.kind))
+        operands.append(_value(len(node.loads), "the sum before", given[-1]))
+    return Explained(
+        node=names.node(step.node),
+        loops=_loops(step, node),
+        operands=tuple(operands),
+        operations=tuple(_operations(step, node, given)),
+        claimed=_end("claimed", _word(step.claimed, node.kind)),
+        computed=_end("computed", _word(step.computed, node.kind)),
+    )
+
+
+def _loaded(
+    step: LastStep, node: Node, view: View, source: leaves.Source, data: bytes, names: Names
+) -> tuple[Words, str]:
+    """What a load gives, [1] or [1][width], and where it stands."""
+    axes = _indices(step, node)
+    index = int(evaluate.where(view, step.position, axes, 1, step.unit)[0])
+    kind = node.load_kinds[int(view.source)]
+    if isinstance(source, leaves.FileAt):
+        format_, name = FIELD_CODES[source.code]
+        per_leaf = blocks_per_leaf(NUMBERS[format_]) * FIELDS[format_][name].each
+        within = index % per_leaf + np.arange(view.width)
+        size = FORMATS[NUMBERS[format_]][2]
+        raw = np.frombuffer(data, np.uint8)
+        values = read(raw, 0, format_, size, name, within)
+        tensor = names.tensors.get(source.first_leaf, f"tensor at leaf {source.first_leaf}")
+        return _shaped(values, view), f"{tensor}{'#' + name if name else ''} [{index:,}]"
+    words = np.frombuffer(data, "<u4")[index % leaves.WORDS_PER_LEAF :][: view.width]
+    values = words.astype(np.uint32).view(np.float32 if kind == "f" else np.int32)
+    if isinstance(source, leaves.TableAt):
+        return _shaped(values, view), f"{names.tables.get(source.root, 'table')} [{index:,}]"
+    at = "" if view.position_axis is None else f" at position {int(axes[view.position_axis][0])}"
+    return _shaped(values, view), f"{names.node(source.index)} [{index:,}]{at}"
+
+
+def _shaped(values: Words, view: View) -> Words:
+    return values.reshape(1, -1) if view.width > 1 else values
+
+
+def _indices(step: LastStep, node: Node) -> list[Words]:
+    """Along the axes of the space, then of the fold."""
+    extents, spaces = node.extents(step.position), len(node.space)
+    parts = ((step.element, extents[:spaces]), (step.turn, extents[spaces:]))
+    found = [index for number, axes in parts if axes for index in np.unravel_index(number, axes)]
+    return [np.array([int(index)]) for index in found]
+
+
+def _loops(step: LastStep, node: Node) -> str:
+    told = f"element {step.element:,} of {node.elements(step.position):,}"
+    if not node.fold:
+        return f"{told}: a map"
+    chains = f", in {node.lanes} chains" if node.lanes > 1 else ""
+    return f"{told}, turn {step.turn:,} of {node.turns(step.position):,}{chains}"
+
+
+def _operations(step: LastStep, node: Node, given: list[Words]) -> list[Value]:
+    """Each instruction with what it gives."""
+    axes = [axis.astype(np.int32) for axis in _indices(step, node)]
+    found = []
+    with np.errstate(all="ignore"):
+        for count, instruction in enumerate(node.body, 1):
+            values = evaluate.canonical(evaluate.run(node.body[:count], list(given), step.position, axes))
+            found.append(_value(len(given) + count - 1, _told(instruction), np.atleast_1d(values)))
+    return found
+
+
+def _told(instruction: Instruction) -> str:
+    name = instruction.operation
+    if name in CONSTANTS:
+        return "constant"
+    if name == encoding.AXIS:
+        return f"index along axis {instruction.arguments[0]}"
+    arguments = ", ".join(map(_letter, instruction.arguments))
+    return f"{name}({arguments})" if arguments else name
+
+
+def _letter(register: int) -> str:
+    """a … z, then a1 … z1."""
+    return chr(ord("a") + register % 26) + (str(register // 26) if register >= 26 else "")
+
+
+def _word(word: int, kind: str) -> Words:
+    return np.array([word], np.uint32).view(np.float32 if kind == "f" else np.int32)
+
+
+def _value(register: int, what: str, values: Words) -> Value:
+    return Value(_letter(register), what, _bits(values), _decimal(values))
+
+
+def _end(what: str, values: Words) -> Value:
+    return Value("", what, _bits(values), _decimal(values))
+
+
+def _bits(values: Words) -> str:
+    flat = values.reshape(-1)
+    if len(flat) > 1:
+        return (flat & 0xFF).astype(np.uint8).tobytes().hex()
+    return f"{int(flat.view(np.uint32)[0]):08x}"
+
+
+def _decimal(values: Words) -> str:
+    flat = values.reshape(-1)
+    if len(flat) > 1:
+        return " ".join(str(int(number)) for number in flat)
+    return shortest(int(flat.view(np.uint32)[0])) if flat.dtype == np.float32 else str(int(flat[0]))
+
+
+def shortest(word: int) -> str:
+    """The shortest decimal that is this binary32 number and no other."""
+    number = struct.unpack("<f", struct.pack("<I", word))[0]
+    if not math.isfinite(number):
+        return str(number)
+    return str(np.float32(number)) if number != int(number) or abs(number) >= 1e9 else f"{number:.1f}"
