@@ -7,9 +7,9 @@ from typing import Any
 from steelyard.engines.canonical.fields import FIELD_CODES
 from steelyard.engines.canonical.lowering import Lowering
 from steelyard.engines.ir.encoding import CODES, body
-from steelyard.engines.ir.facts import Facts
 from steelyard.engines.ir.graph import SO_FAR, Affine, Graph, Node, View
 from steelyard.engines.ir.leaves import FileAt, Leaf, NodeAt, Source, TableAt, decode, written
+from steelyard.protocol.facts import Facts
 from vectors import Case, hexed, write
 
 TABLE = TableAt(bytes(range(32)))

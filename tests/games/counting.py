@@ -12,10 +12,10 @@ from functools import cache
 from math import prod
 
 from steelyard.engines.ir import leaves
-from steelyard.engines.ir.facts import Facts
 from steelyard.engines.ir.graph import SO_FAR, Affine, Graph, Node, View
 from steelyard.engines.ir.leaves import FileAt, NodeAt, TableAt
 from steelyard.protocol import merkle
+from steelyard.protocol.facts import Facts
 from steelyard.protocol.hashing import ZERO32, sha256
 
 VOCABULARY, WIDTH, WORDS = 70, 33, 2**32

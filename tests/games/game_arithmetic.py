@@ -9,7 +9,7 @@ from steelyard.engines.ir.graph import Node
 from steelyard.engines.ir.leaves import FileAt, NodeAt, TableAt
 from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.protocol.errors import Refused
-from steelyard.verification.game import NOTHING, WORDS_PER_LEAF, View
+from steelyard.protocol.games import NOTHING, WORDS_PER_LEAF, View
 from steelyard.verification.openings import Spot
 from steelyard.verification.referee import Shape
 

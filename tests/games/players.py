@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from counting import NODES, Counting, honest
 from playing import Player, Sale, checked, plays, sell
 
-from steelyard.protocol import merkle, roots
+from steelyard.protocol import games, merkle, roots
+from steelyard.protocol.games import Place, Stage, View
 from steelyard.protocol.hashing import sha256
-from steelyard.verification import game
+from steelyard.protocol.moves import Answer, Move, Pick, Point, PointNode, PostChildren, Say, Step
 from steelyard.verification.challenger import challenger_move
-from steelyard.verification.game import Place, Stage, View
-from steelyard.verification.moves import Answer, Move, Pick, Point, PointNode, PostChildren, Say, Step
 from steelyard.verification.transcript import Transcript
 
 PROMPT, UNITS = (3, 4, 5), 3
@@ -102,9 +101,9 @@ def honest_sums(view: View, move: Move) -> Move:
     if view.place != Place.TURNS:
         return move
     sums = _honest_hold(view.positions).sums(
-        view.position, view.node, view.element, view.chain, game.cuts(view.low, view.high)[:-1]
+        view.position, view.node, view.element, view.chain, games.cuts(view.low, view.high)[:-1]
     )
-    return replace(move, words=game.said_words(sums)) if isinstance(move, Say) else move
+    return replace(move, words=games.said_words(sums)) if isinstance(move, Say) else move
 
 
 def honest_chains(view: View, move: Move) -> Move:
@@ -248,7 +247,7 @@ def at_the_last(sale: Sale) -> Player:
 
     def play(view: View) -> Move | None:
         if view.stage == Stage.POINT:
-            return at_child(view, own, game.children_with_leaves(view) - 1)
+            return at_child(view, own, games.children_with_leaves(view) - 1)
         if view.stage == Stage.PICK:
             last = len(view.words) // 4 - (view.place != Place.TURNS)
             return Pick(view.case, view.head, last, view.words)

@@ -9,17 +9,17 @@ from game_arithmetic import GraphArithmetic, greater
 
 from claims import DOMAIN, PROVIDER, SESSION, STRANGER, Stall
 from steelyard.engines.base import Card, Replay
+from steelyard.protocol import games
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.games import Side, Stage, View
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
-from steelyard.verification import game
+from steelyard.protocol.moves import Begin, Forfeit, Move
+from steelyard.protocol.moves import Claim as Disputed
 from steelyard.verification.challenger import challenger_move, first_move, shown
 from steelyard.verification.claim import Claim
 from steelyard.verification.defender import defender_move
-from steelyard.verification.game import Side, Stage, View
 from steelyard.verification.holding import Hold
-from steelyard.verification.moves import Begin, Forfeit, Move
-from steelyard.verification.moves import Claim as Disputed
 from steelyard.verification.referee import Case, Referee
 from steelyard.verification.transcript import Transcript
 
@@ -161,7 +161,7 @@ def game_between(
 
 
 def take_turn(table: Table, played: Played, defender: Player, challenger: Player) -> None:
-    side = game.to_move(played.end)
+    side = games.to_move(played.end)
     assert side is not None
     move = (defender if side is Side.DEFENDER else challenger)(played.end)
     try:

@@ -9,11 +9,10 @@ from players import CHALLENGERS, DEFENDERS, Challenger, Defender
 from playing import BASE, CHALLENGER, EACH, Played, Table, case_of, game_between
 
 from claims import PROVIDER, STRANGER
-from steelyard.protocol import merkle
+from steelyard.protocol import games, merkle
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.games import Side, Stage
 from steelyard.protocol.verdicts import Outcome
-from steelyard.verification import game
-from steelyard.verification.game import Side, Stage
 from steelyard.verification.referee import Referee
 
 
@@ -79,7 +78,7 @@ def every_move_answers_the_head(one: Game) -> bool:
 
 
 def the_loser_pays_and_nobody_else(one: Game) -> bool:
-    outcome, loser = one.played.end.outcome, game.loser(one.played.end)
+    outcome, loser = one.played.end.outcome, games.loser(one.played.end)
     return loser is (Side.DEFENDER if outcome is Outcome.CHEATED else Side.CHALLENGER)
 
 
@@ -90,7 +89,7 @@ def fees_are_of_the_defenders_own_moves(one: Game) -> bool:
 def clocks_run_for_whoever_is_to_move(one: Game) -> bool:
     """Each move takes ten seconds or more of its side's own clock, and nothing of the other's."""
     for before, after in pairwise(one.played.views):
-        spent, side = after.since - before.since, game.to_move(before)
+        spent, side = after.since - before.since, games.to_move(before)
         if after.why == "silence":
             continue
         if before.defender_clock - after.defender_clock != spent * (side is Side.DEFENDER):

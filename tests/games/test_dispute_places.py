@@ -32,17 +32,12 @@ from playing import (
 from test_dispute_games import rounds
 
 from claims import DOMAIN, PROVIDER, SESSION, STRANGER, cancelled
-from steelyard.protocol import merkle, roots
+from steelyard.protocol import games, merkle, roots
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.games import NOTHING, Place, Side, Stage, View
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
-from steelyard.protocol.records import Cancel, Level
-from steelyard.protocol.verdicts import Outcome
-from steelyard.verification import game
-from steelyard.verification.challenger import challenger_move, first_move, shown
-from steelyard.verification.defender import Ended, defender_move
-from steelyard.verification.game import NOTHING, Place, Side, Stage, View
-from steelyard.verification.moves import (
+from steelyard.protocol.moves import (
     Answer,
     Appeal,
     Begin,
@@ -54,6 +49,10 @@ from steelyard.verification.moves import (
     ShowCancel,
     ShowEnd,
 )
+from steelyard.protocol.records import Cancel, Level
+from steelyard.protocol.verdicts import Outcome
+from steelyard.verification.challenger import challenger_move, first_move, shown
+from steelyard.verification.defender import Ended, defender_move
 from steelyard.verification.ways import Way, below
 
 
@@ -117,7 +116,7 @@ def test_rounds_are_even_and_as_few_as_can_be(levels: int) -> None:
     """GAM-10."""
     left, wide = levels, []
     while left:
-        wide.append(game.split(left))
+        wide.append(games.split(left))
         left -= wide[-1]
     assert len(wide) == -(-levels // 6)
     assert not wide or max(wide) - min(wide) <= 1
@@ -126,7 +125,7 @@ def test_rounds_are_even_and_as_few_as_can_be(levels: int) -> None:
 @given(low=st.integers(0, 10**6), turns=st.integers(1, 10**6))
 def test_cuts_lie_between_the_agreed_sum_and_the_claimed_one(low: int, turns: int) -> None:
     """GAM-15."""
-    cuts = (low, *game.cuts(low, low + turns))
+    cuts = (low, *games.cuts(low, low + turns))
     assert cuts[-1] == low + turns
     assert len(cuts) == 1 + min(turns, 64)
     gaps = {after - before for before, after in pairwise(cuts)}
@@ -145,8 +144,8 @@ def test_a_path_under_the_other_sides_tree_needs_only_what_it_posted(count: int,
     while True:
         children = below(theirs, view)
         index = next(i for i, one in enumerate(children) if one != below(own, view)[i])
-        wide = game.split(view.levels)
-        post = game.Post(Place.NODES, children, index)
+        wide = games.split(view.levels)
+        post = games.Post(Place.NODES, children, index)
         view = replace(view, posts=(*view.posts, post), levels=view.levels - wide, base=(view.base << wide) + index)
         if not view.levels:
             break
@@ -212,14 +211,14 @@ def test_a_friend_that_loses_binds_nobody_else_and_a_conviction_releases_all() -
     table = Table(MIDDLE, cases=3)
     defender, challenger = plays(MIDDLE)[0], honest_challenger(MIDDLE)
     lost = game_between(table, defender, lambda _: None, number=0)
-    assert (lost.end.outcome, game.loser(lost.end)) == (Outcome.HONEST, Side.CHALLENGER)
+    assert (lost.end.outcome, games.loser(lost.end)) == (Outcome.HONEST, Side.CHALLENGER)
     third = Played(MIDDLE, [table.play(opening(MIDDLE, case_of(2)), Side.CHALLENGER)], [], [])
     for _ in range(4):
         take_turn(table, third, defender, challenger)
     won = game_between(table, defender, challenger, number=1)
     assert won.end.outcome is Outcome.CHEATED
     released = table.play(Forfeit(case_of(2)), None)
-    assert (released.outcome, game.loser(released)) == (Outcome.CANNOT_TELL, None)
+    assert (released.outcome, games.loser(released)) == (Outcome.CANNOT_TELL, None)
     with pytest.raises(Refused, match=r"games\.stage"):
         table.play(Forfeit(case_of(0)), None)
 

@@ -14,11 +14,11 @@ from steelyard.engines.canonical import native, rope
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.grammars import Grammars
 from steelyard.engines.ir import encoding, graph, leaves
-from steelyard.engines.ir.facts import Facts
 from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.protocol import merkle, price, roots
 from steelyard.protocol.eip712 import Domain, read_hex
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import Facts
 from steelyard.protocol.keys import Key, checksum, recover
 from steelyard.protocol.records import RECORDS, Offer
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.engines.ir import leaves as ir
-from steelyard.engines.ir.facts import Facts
 from steelyard.engines.ir.graph import SO_FAR, Affine, Body, Graph, Register, View
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import Facts
 from steelyard.protocol.hashing import sha256
 
 Array = NDArray[Any]

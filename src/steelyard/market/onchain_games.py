@@ -155,5 +155,7 @@ def view_of(case: bytes, head: bytes, game: GameOf, events: Sequence[Event]) -> 
         or (view.stage is Stage.OVER and view.outcome is None)
     )
     if behind:
-        raise Unavailable("chain.behind", f"the game of case 0x{case.hex()} is at {view.stage.name}, its events are not")
+        raise Unavailable(
+            "chain.behind", f"the game of case 0x{case.hex()} is at {view.stage.name}, its events are not"
+        )
     return replace(view, posts=tuple(posts))

@@ -4,13 +4,13 @@ first difference, as the defender shows more of its own (spec/games.md)."""
 from collections.abc import Sequence
 
 from steelyard.engines.base import Card, Replay
-from steelyard.protocol import merkle, roots
-from steelyard.verification import checks, game, moves
+from steelyard.protocol import games, merkle, moves, roots
+from steelyard.protocol.games import Place, Side, Stage, View
+from steelyard.protocol.moves import Begin, BeginEarly, Move, Opening, Pick, Point, PointNode, Shown, Step, Unit
+from steelyard.verification import checks
 from steelyard.verification.claim import Claim
 from steelyard.verification.defender import own_leaves, own_words
-from steelyard.verification.game import Place, Side, Stage, View
 from steelyard.verification.holding import Hold, Holding, Load
-from steelyard.verification.moves import Begin, BeginEarly, Move, Opening, Pick, Point, PointNode, Shown, Step, Unit
 from steelyard.verification.transcript import Transcript
 from steelyard.verification.ways import Way, below
 
@@ -49,7 +49,7 @@ def challenger_move(view: View, hold: Hold, script: Transcript, begin: Move | No
         script: prompt and answer, with the evidence of one's own run.
         begin: one's `first_move`, for a provider that appeals before it was made.
     """
-    if game.to_move(view) is not Side.CHALLENGER:
+    if games.to_move(view) is not Side.CHALLENGER:
         return None
     if view.stage == Stage.CALLED:
         return begin
@@ -63,7 +63,7 @@ def challenger_move(view: View, hold: Hold, script: Transcript, begin: Move | No
 def _point(view: View, hold: Hold, script: Transcript) -> Move | None:
     """Invariant: all leaves before the node are one's own as well, and some leaf below it is not."""
     children = view.posts[-1].children
-    inside = children[: game.children_with_leaves(view)]
+    inside = children[: games.children_with_leaves(view)]
     index = _first_difference(inside, below(own_leaves(view, hold, script), view))
     if index is None:
         return None
@@ -77,7 +77,7 @@ def _point(view: View, hold: Hold, script: Transcript) -> Move | None:
 
 def _pick(view: View, hold: Hold) -> Move | None:
     """Where turns are narrowed, the claimed sum is the wrong one if all that were said before it are right."""
-    said = game.words_of(view.words)
+    said = games.words_of(view.words)
     index = _first_difference(said, own_words(view, hold))
     if view.place == Place.TURNS:
         index = len(said) + 1 if index is None else index + 1

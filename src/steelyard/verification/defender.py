@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steelyard.engines.ir.facts import Facts
-from steelyard.protocol import merkle, roots
+from steelyard.protocol import games, merkle, roots
+from steelyard.protocol.facts import Facts
+from steelyard.protocol.games import NOTHING, WORDS_PER_LEAF, Place, Side, Stage, View
+from steelyard.protocol.moves import Answer, Answered, Move, PostChildren, Say, ShowCancel, ShowEnd, Shown
 from steelyard.protocol.records import Cancel
-from steelyard.verification import game
-from steelyard.verification.game import NOTHING, WORDS_PER_LEAF, Place, Side, Stage, View
 from steelyard.verification.holding import Hold, Holding
-from steelyard.verification.moves import Answer, Answered, Move, PostChildren, Say, ShowCancel, ShowEnd, Shown
 from steelyard.verification.transcript import Transcript
 from steelyard.verification.ways import below
 
@@ -33,7 +32,7 @@ def defender_move(view: View, hold: Hold, script: Transcript, ended: Ended | Non
         script: prompt and answer, with the evidence that was signed.
         ended: for a game about an early end.
     """
-    if game.to_move(view) is not Side.DEFENDER:
+    if games.to_move(view) is not Side.DEFENDER:
         return None
     if view.place == Place.EARLY:
         return _end(view, hold, script, ended)
@@ -41,7 +40,7 @@ def defender_move(view: View, hold: Hold, script: Transcript, ended: Ended | Non
         return Answer(view.case, view.head, _answered(view, hold(view.positions), script))
     if view.stage == Stage.POST:
         return PostChildren(view.case, view.head, below(own_leaves(view, hold, script), view))
-    return Say(view.case, view.head, game.said_words(own_words(view, hold)))
+    return Say(view.case, view.head, games.said_words(own_words(view, hold)))
 
 
 def own_leaves(view: View, hold: Hold, script: Transcript) -> Sequence[bytes]:
@@ -53,17 +52,17 @@ def own_leaves(view: View, hold: Hold, script: Transcript) -> Sequence[bytes]:
         return holding.positions()
     if view.place == Place.NODES:
         return holding.nodes(view.position)
-    return game.value_leaves(holding.value(view.position, view.node))
+    return games.value_leaves(holding.value(view.position, view.node))
 
 
 def own_words(view: View, hold: Hold) -> Sequence[int]:
     """What one's own run says where words are narrowed: of a leaf, of the chains, or of the sums between."""
     holding, at = hold(view.positions), (view.position, view.node)
     if view.place == Place.WORDS:
-        return game.words_of(game.cut_value(holding.value(*at))[view.element // WORDS_PER_LEAF])
+        return games.words_of(games.cut_value(holding.value(*at))[view.element // WORDS_PER_LEAF])
     if view.place == Place.CHAINS:
-        return game.words_of(holding.chains(*at, view.element))
-    return holding.sums(*at, view.element, view.chain, game.cuts(view.low, view.high)[:-1])
+        return games.words_of(holding.chains(*at, view.element))
+    return holding.sums(*at, view.element, view.chain, games.cuts(view.low, view.high)[:-1])
 
 
 def _answered(view: View, holding: Holding, script: Transcript) -> Answered:
@@ -97,7 +96,7 @@ def _word(value: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:
     if 4 * index >= len(value):
         return b"", ()
     leaf = index // WORDS_PER_LEAF
-    return game.cut_value(value)[leaf], merkle.prove(game.value_leaves(value), leaf)
+    return games.cut_value(value)[leaf], merkle.prove(games.value_leaves(value), leaf)
 
 
 def _end(view: View, hold: Hold, script: Transcript, ended: Ended | None) -> Move | None:

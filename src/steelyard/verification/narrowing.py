@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from steelyard.protocol import merkle
+from steelyard.protocol import games, merkle, moves
+from steelyard.protocol.games import Place, Stage, View
 from steelyard.protocol.verdicts import Outcome
-from steelyard.verification import game, moves
-from steelyard.verification.game import Place, Stage, View
 from steelyard.verification.openings import require
 
 
@@ -28,7 +27,7 @@ def is_current(view: View, node: bytes) -> bool:
 
 def pointed(view: View, move: moves.Point | moves.PointNode) -> View:
     """GAM-11: one post further down."""
-    down, inside = game.split(view.levels), game.children_with_leaves(view)
+    down, inside = games.split(view.levels), games.children_with_leaves(view)
     require(0 <= move.index < inside, "games.index", f"{move.index} of {inside}")
     fits = len(move.path) == down and is_current(view, merkle.climb(move.index, move.child, move.path))
     require(fits, "games.path", f"child {move.index} is another")

@@ -2,13 +2,12 @@
 
 from typing import Final, NamedTuple
 
-from steelyard.engines.ir.facts import Facts
-from steelyard.protocol import merkle
+from steelyard.protocol import games, merkle, moves
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import Facts
+from steelyard.protocol.games import WORDS_PER_LEAF, View
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.roots import LOGPROBS, UNITS_PER_LEAF
-from steelyard.verification import game, moves
-from steelyard.verification.game import WORDS_PER_LEAF, View
 
 FACTS: Final = 2
 """Which leaf of the model root's tree they are."""
@@ -40,10 +39,10 @@ def root_of(count: int, index: int, leaf: bytes, path: tuple[bytes, ...], rule: 
 def require_evidence(view: View, leaf: bytes, path: tuple[bytes, ...]) -> None:
     """GAM-4: a salted leaf is the one that was narrowed to, or stands at the claimed unit."""
     found = leaf
-    if view.rival != game.NOTHING:
+    if view.rival != games.NOTHING:
         found = root_of(view.generated, view.unit, leaf, path, "games.evidence")
-    expected = view.at if view.rival == game.NOTHING else view.evidence_root
-    fits = found == expected and (view.rival != game.NOTHING or not path)
+    expected = view.at if view.rival == games.NOTHING else view.evidence_root
+    fits = found == expected and (view.rival != games.NOTHING or not path)
     require(fits, "games.evidence", f"unit {view.unit} is another")
 
 
@@ -64,7 +63,7 @@ def unit_of(root: bytes, count: int, index: int, opened: moves.Unit) -> int:
     top = root_of(leaves, leaf, hashed, opened.path, "games.unit")
     top = sha256(LOGPROBS, top, opened.beside) if any(opened.beside) else top
     require(merkle.seal(count, top) == root, "games.unit", f"unit {index} is another")
-    return game.words_of(opened.units)[at]
+    return games.words_of(opened.units)[at]
 
 
 def id_at(view: View, opened: moves.Unit) -> int:
@@ -78,8 +77,8 @@ def word_of(elements: int, index: int, data: bytes, path: tuple[bytes, ...]) -> 
     """The root of a value of so many elements, and element `index`, from the leaf that holds it."""
     leaf, at = divmod(index, WORDS_PER_LEAF)
     here = min(WORDS_PER_LEAF, elements - leaf * WORDS_PER_LEAF)
-    require(len(data) == game.WORD * here, "games.opening", f"{len(data)} bytes for {here} words")
-    return root_of(game.leaves_of(elements), leaf, merkle.leaf_hash(data), path), game.words_of(data)[at]
+    require(len(data) == games.WORD * here, "games.opening", f"{len(data)} bytes for {here} words")
+    return root_of(games.leaves_of(elements), leaf, merkle.leaf_hash(data), path), games.words_of(data)[at]
 
 
 def require_operand(view: View, spot: Spot, opening: moves.Opening, leaves: int) -> None:

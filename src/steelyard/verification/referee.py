@@ -8,16 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol
 
-from steelyard.engines.ir.facts import Facts
-from steelyard.protocol import keys, merkle
+from steelyard.protocol import games, keys, merkle, moves
 from steelyard.protocol.eip712 import Domain
+from steelyard.protocol.facts import Facts
+from steelyard.protocol.games import NOTHING, WORDS_PER_LEAF, Place, Post, Side, Stage, View
 from steelyard.protocol.hashing import ZERO32, keccak256, sha256
 from steelyard.protocol.price import generated
 from steelyard.protocol.records import Level
 from steelyard.protocol.units import Address
 from steelyard.protocol.verdicts import Outcome
-from steelyard.verification import game, moves
-from steelyard.verification.game import NOTHING, WORDS_PER_LEAF, Place, Post, Side, Stage, View
 from steelyard.verification.narrowing import between, is_current, over, pointed, tree
 from steelyard.verification.openings import (
     Spot,
@@ -117,7 +116,7 @@ class Referee:
 
     def _require_mover(self, view: View, case: Case, sender: Address, now: int, *, anyone: bool = False) -> None:
         """GAM-30 and GAM-32."""
-        if game.to_move(view) is Side.DEFENDER:
+        if games.to_move(view) is Side.DEFENDER:
             require(sender == case.provider, "games.not-the-defender", sender)
         else:
             require(anyone or sender == case.challenger, "games.not-the-challenger", sender)
@@ -165,7 +164,7 @@ class Referee:
         if any(other.outcome is Outcome.CHEATED for other in self.games.values()):
             return over(view, Outcome.CANNOT_TELL, "released")
         require(now > view.since + _left(view), "games.early", f"{now} is not after {view.since} + {_left(view)}")
-        silent = game.to_move(view)
+        silent = games.to_move(view)
         return over(view, Outcome.CHEATED if silent is Side.DEFENDER else Outcome.HONEST, "silence")
 
     # -- the moves: each takes the game before and gives the one after -----------------------------------------------
@@ -177,15 +176,15 @@ class Referee:
         facts = facts_of(view.model_root, shown)
         require(view.positions <= facts.positions, "games.positions", f"{view.positions} of {facts.positions}")
         unit = unit_of(view.response_root, view.answer_units, view.prefix + view.unit, shown.unit)
-        require(len(shown.state) == game.WORD * facts.width, "games.opening", f"state of {len(shown.state)} bytes")
-        state = merkle.leaf_hash(merkle.root(game.value_leaves(shown.state)))
+        require(len(shown.state) == games.WORD * facts.width, "games.opening", f"state of {len(shown.state)} bytes")
+        state = merkle.leaf_hash(merkle.root(games.value_leaves(shown.state)))
         position = root_of(facts.nodes, facts.state, state, shown.state_path)
         last = view.positions - 1
         run = root_of(view.positions, last, merkle.leaf_hash(position), shown.position_path)
         logits, logit = word_of(facts.vocabulary, unit, shown.logit, shown.logit_path)
         other = root_of(facts.nodes, facts.logits, merkle.leaf_hash(logits), shown.logit_node_path)
         require((run, other) == (shown.run_root, position), "games.opening", "state and logits are not the run's")
-        leaf = sha256(shown.state, logit.to_bytes(game.WORD, "little"), ZERO32)
+        leaf = sha256(shown.state, logit.to_bytes(games.WORD, "little"), ZERO32)
         require_evidence(view, merkle.leaf_hash(shown.salt + leaf), shown.evidence_path)
         view = replace(view, run_root=run, facts_hash=keccak256(shown.facts), nodes=facts.nodes)
         if view.rival < facts.vocabulary:
@@ -218,10 +217,10 @@ class Referee:
 
     def _post(self, view: View, move: moves.PostChildren) -> View:
         """GAM-10. Padding is looked at: else a tree could differ in nothing that can be pointed at."""
-        down, children = game.split(view.levels), move.children
+        down, children = games.split(view.levels), move.children
         require(len(children) == 1 << down, "games.children", f"{len(children)}, not {1 << down}")
         pad = merkle.Tree([ZERO32] * (1 << view.levels - down)).layers[-1][0]
-        inside = game.children_with_leaves(view)
+        inside = games.children_with_leaves(view)
         require(set(children[inside:]) <= {pad}, "games.children", f"other than padding behind {inside}")
         require(is_current(view, merkle.Tree(children).layers[-1][0]), "games.children", "fold to something else")
         return replace(view, stage=Stage.POINT, wide=down, posts=(*view.posts, Post(view.place, children)))
@@ -250,13 +249,13 @@ class Referee:
         elements, turns, lanes, start, join = self.arithmetic.describe(move.node, view.position)
         view = replace(view, node=view.base, node_hash=leaf, elements=elements, lanes=lanes, join=join)
         view = replace(view, high=turns, low_word=start)
-        return tree(view, Place.LEAVES, view.at, game.leaves_of(elements))
+        return tree(view, Place.LEAVES, view.at, games.leaves_of(elements))
 
     def _say(self, view: View, move: moves.Say) -> View:
         """GAM-13 to GAM-15."""
-        words = game.words_of(move.words)
-        fits = len(move.words) == game.WORD * game.words_due(view)
-        require(fits, "games.words", f"{len(move.words)} bytes for {game.words_due(view)} words")
+        words = games.words_of(move.words)
+        fits = len(move.words) == games.WORD * games.words_due(view)
+        require(fits, "games.words", f"{len(move.words)} bytes for {games.words_due(view)} words")
         if view.place == Place.WORDS:
             require(merkle.leaf_hash(move.words) == view.at, "games.words", "are not the leaf's")
         elif view.place == Place.CHAINS:
@@ -267,17 +266,17 @@ class Referee:
     def _pick(self, view: View, move: moves.Pick) -> View:
         """GAM-13 to GAM-16."""
         require(keccak256(move.words) == view.said, "games.said", "other words were said")
-        words = game.words_of(move.words)
+        words = games.words_of(move.words)
         if view.place == Place.TURNS:
             require(1 <= move.index <= len(words) + 1, "games.index", f"{move.index}, 1 to {len(words) + 1}")
             sums = [view.low_word, *words, view.claimed]
-            after = (view.low, *game.cuts(view.low, view.high))
+            after = (view.low, *games.cuts(view.low, view.high))
             low, high = after[move.index - 1], after[move.index]
             return between(view, low, high, sums[move.index - 1], sums[move.index])
         require(0 <= move.index < len(words), "games.index", f"{move.index} of {len(words)}")
         word = words[move.index]
         if view.place == Place.CHAINS:
-            turns = game.chain_turns(view.high, move.index)
+            turns = games.chain_turns(view.high, move.index)
             return between(replace(view, chain=move.index), 0, turns, view.low_word, word)
         view = replace(view, element=view.element + move.index)
         if view.lanes > 1:
@@ -303,12 +302,12 @@ class Referee:
 
 
 def _left(view: View) -> int:
-    return view.defender_clock if game.to_move(view) is Side.DEFENDER else view.challenger_clock
+    return view.defender_clock if games.to_move(view) is Side.DEFENDER else view.challenger_clock
 
 
 def _moved(before: View, after: View, move: moves.Move, now: int) -> View:
     """GAM-30 and GAM-31: the mover's clock, and the head."""
-    spent, side = now - before.since, game.to_move(before)
+    spent, side = now - before.since, games.to_move(before)
     defends = side is Side.DEFENDER
     return replace(
         after,

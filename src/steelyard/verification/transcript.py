@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steelyard.protocol import roots
+from steelyard.protocol.moves import Unit
 from steelyard.verification.claim import Claim
-from steelyard.verification.moves import Unit
 
 
 @dataclass(frozen=True, slots=True)

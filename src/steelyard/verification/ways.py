@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from steelyard.protocol import merkle
-from steelyard.verification.game import Place, View, split
+from steelyard.protocol.games import Place, View, split
 
 
 def below(leaves: Sequence[bytes], view: View) -> tuple[bytes, ...]:

@@ -16,9 +16,9 @@ from steelyard.engines.canonical.lowering import LOGITS, STATE, Lowering
 from steelyard.engines.canonical.packing import Bytes
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
 from steelyard.engines.ir import leaves as ir
-from steelyard.engines.ir.facts import Facts
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Malformed, Refused
+from steelyard.protocol.facts import Facts
 
 ARITHMETIC: Final = "steelyard/arithmetic/3"
 KEY_VALUES: Final = "kv/f32"

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.engines.canonical import fields, forest, loops, sequence
 from steelyard.engines import base
+from steelyard.engines.canonical import fields, forest, loops, sequence
 from steelyard.engines.canonical.lowering import Call
 from steelyard.engines.canonical.model import Feed, Model
 from steelyard.engines.canonical.program import address, aligned

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.engines.ir import evaluate
-from steelyard.engines.ir.facts import FACTS, Facts
 from steelyard.engines.ir.graph import Graph, View
 from steelyard.engines.ir.leaves import WORDS_PER_LEAF, FileAt, NodeAt, Source, TableAt, cut
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import FACTS, Facts
 
 
 class Run(evaluate.Values, Protocol):

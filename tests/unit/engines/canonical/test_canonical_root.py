@@ -15,9 +15,9 @@ from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.model import File
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import leaves
-from steelyard.engines.ir.facts import Facts
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Malformed, Refused
+from steelyard.protocol.facts import Facts
 
 SPEC = Path(__file__).parents[4] / "spec" / "arithmetic.md"
 SIZES = {kind: (elements, size) for kind, elements, size in KINDS.values()}

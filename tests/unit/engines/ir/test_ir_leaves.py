@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from bodies import do
 from nodes_as_bytes import ACCEPTED, REFUSED, nodes, spoiled
-from steelyard.engines.ir.facts import MAX_ENDS, MAX_FACTS, Facts
 from steelyard.engines.ir.graph import SO_FAR, Affine, Graph, View
 from steelyard.engines.ir.leaves import FileAt, NodeAt, TableAt, cut, decode, written
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import MAX_ENDS, MAX_FACTS, Facts
 
 FACTS = Facts(bytes(range(32)), 45, 41, 44, 64, 100, 300, (2, 99))
 

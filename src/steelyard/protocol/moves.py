@@ -5,9 +5,9 @@
 
 from dataclasses import dataclass
 
+from steelyard.protocol.games import NOTHING
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.records import Cancel, Offer, Order, Receipt
-from steelyard.verification.game import NOTHING
 
 
 @dataclass(frozen=True, slots=True)
