@@ -8,6 +8,7 @@ place.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from steelyard.engines import draws
@@ -27,6 +28,7 @@ from steelyard.engines.base import MAX_LIKELIEST, NOTHING, Card, Job, Replay, St
 from steelyard.engines.draws import Draw, Floats
 from steelyard.engines.grammars import Grammars, Masks
 from steelyard.engines.ir.evaluated import Evaluated
+from steelyard.engines.ir.holding import GraphHolding
 from steelyard.protocol.errors import Malformed, Refused, Unavailable
 
 NAME = "alphabet"
@@ -99,12 +101,13 @@ class Alphabet:
         """Ends runs in flight."""
         self._closed.set()
 
-    def trace(self, job: Job, answer: Sequence[int]) -> Evaluated:
-        """The run over prompt and answer, to be asked for any value; a liar's as it lies, too. Raises as `replay`."""
-        _refuse_units(answer)
-        self._refuse(job, max(len(answer), 1))
-        spoken = self.spoken(job.answer_from)
-        return Evaluated(GRAPH, [*job.prompt, *answer], lambda source, at, index: spoken(at).tables[source][index])
+    @contextmanager
+    def holding(self, ids: Sequence[int], answer_from: int) -> Iterator[GraphHolding]:
+        """The run over prompt and answer as trees, for a dispute; a liar's as it lies, too. Raises as `replay`."""
+        _refuse_units(ids)
+        spoken = self.spoken(answer_from)
+        run = Evaluated(GRAPH, ids, lambda source, at, index: spoken(at).tables[source][index])
+        yield GraphHolding(run, self.language)
 
     def spoken(self, answer_from: int) -> Callable[[int], Language]:
         """Which language each position is computed in, for an answer that begins at `answer_from`: its own; a liar's

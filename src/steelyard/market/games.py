@@ -1,8 +1,8 @@
 """Dispute games: the port (spec/games.md). `onchain_games` is the adapter; `verification.referee` has the same rules.
 
 All calls block and may raise Unavailable("chain.unreachable" | "chain.behind"); a contract's refusal comes as Refused
-with the contract's own rule name. Nothing here is remembered by the caller: after a restart, or a reorganisation, `view`
-says where a game stands.
+with the contract's own rule name. Nothing here is remembered by the caller: after a restart, or a reorganisation,
+`view` says where a game stands.
 """
 
 from collections.abc import Sequence

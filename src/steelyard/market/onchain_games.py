@@ -25,6 +25,7 @@ from steelyard.chain.port import Chain, Log
 from steelyard.protocol import moves
 from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.games import Place, Post, Stage, View
+from steelyard.protocol.hashing import keccak256
 from steelyard.protocol.verdicts import Outcome
 
 AGAIN: Final = 8  # blocks read twice, so that a short reorganisation leaves nothing behind

@@ -4,7 +4,8 @@ The reader owns this port; engines that can be disputed implement it. Words are 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol, runtime_checkable
 
 
 class Load(Protocol):
@@ -107,3 +108,13 @@ class Holding(Protocol):
 
 Hold = Callable[[int], Holding]
 """One's run of the first so many positions of prompt and answer: a game says how many."""
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """An engine whose runs can be disputed."""
+
+    def holding(self, ids: Sequence[int], answer_from: int) -> AbstractContextManager[Holding]:
+        """Its run over prompt and answer, of which the answer begins at `answer_from`: computed once more, and held for
+        as long as the context lasts, beside the runs in flight. Raises as `Engine.replay`."""
+        ...

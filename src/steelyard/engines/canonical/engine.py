@@ -135,9 +135,10 @@ class CanonicalEngine:
         return Trace(models.load(self._file, self._threads, tokens=TRACE_TOKENS), [*job.prompt, *answer])
 
     @contextmanager
-    def holding(self, ids: Sequence[int]) -> Iterator[GraphHolding]:
+    def holding(self, ids: Sequence[int], answer_from: int) -> Iterator[GraphHolding]:
         """The run over these ids as trees, for a dispute: all of it is computed once more. Beside the runs in flight,
         as a trace is, and for as long as the context lasts. Raises as `replay`."""
+        del answer_from  # no liar
         self._refuse_units(ids)
         with Trace(models.load(self._file, self._threads, tokens=TRACE_TOKENS), ids) as trace:
             yield GraphHolding(trace, self._file.covered())

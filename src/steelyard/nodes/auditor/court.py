@@ -109,9 +109,13 @@ def _step(desk: Desk, playing: Playing, note: TicketNote, claim: Claim, case: by
             desk.cases.settle(case)
         elif found.seats:
             _open(desk, note, found)
-    elif now > found.reveal_until or (found.revealed == len(found.seats) and (tied or _waited(desk, note))):
+    elif _spoken(found, now) and now > found.settles_at and (tied or _waited(desk, note)):
         desk.cases.settle(case)
     return ""
+
+
+def _spoken(case: Case, now: int) -> bool:
+    return case.revealed == len(case.seats) or now > case.reveal_until
 
 
 def _waited(desk: Desk, note: TicketNote) -> bool:

@@ -83,7 +83,7 @@ class Jury:
             if now <= case.commit_until:
                 vote = self._vote(case, note)
                 cases.commit(case.id, vote.struct_hash())
-            elif now > case.reveal_until + self.desk.settings.settle_patience:
+            elif now > max(case.reveal_until, case.settles_at) + self.desk.settings.settle_patience:
                 cases.settle(case.id)
             return
         if case.own_vote is None and now <= case.reveal_until:
@@ -92,8 +92,8 @@ class Jury:
             return
         done = case.revealed == len(case.seats)
         since = self._finished.setdefault(case.id, self.desk.clock()) if done else float("inf")
-        late = now > case.reveal_until + self.desk.settings.settle_patience
-        if late or self.desk.clock() >= since + self.desk.settings.settle_patience:
+        late = now > max(case.reveal_until, case.settles_at) + self.desk.settings.settle_patience
+        if late or (self.desk.clock() >= since + self.desk.settings.settle_patience and now > case.settles_at):
             cases.settle(case.id)
 
     # -- the vote --------------------------------------------------------------------------------------------------
