@@ -15,10 +15,11 @@ from steelyard.engines.canonical.scheduler import PREFILL_BESIDE_ANSWERS, Schedu
 from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.canonical.trace import Trace
+from steelyard.engines.draws import Draw
 from steelyard.engines.gguf_head import Head
 from steelyard.engines.grammars import Grammars, Masks
 from steelyard.engines.ir.holding import GraphHolding
-from steelyard.engines.sampling import Draw, Sampler
+from steelyard.engines.sampling import Sampler
 from steelyard.engines.text import words
 from steelyard.protocol.errors import Refused, SteelyardError
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.engines import base
 from steelyard.engines.canonical import fields, forest, loops, sequence
 from steelyard.engines.canonical.lowering import Call
 from steelyard.engines.canonical.model import Feed, Model
@@ -143,7 +144,7 @@ class Trace:
         self._require(position - 1)
         states, logits = self.model.step(self._feed(position - 1, position, wanted=True))
         logit = float(logits[0, self.ids[position]])
-        return sequence.leaf(sequence.evidence(states[0], logit), logit, mask)
+        return base.leaf(sequence.evidence(states[0], logit), logit, mask)
 
     def partial(self, position: int, name: str, element: int, steps: int) -> Array:
         """The accumulator of one element's fold after `steps` turns: one number, or the 16 chains.
