@@ -5,6 +5,7 @@ words are 4 bytes, little-endian.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -107,6 +108,12 @@ class GraphHolding:
         for leaves in run.leaves():
             self._nodes.append(b"".join(leaves))
             self._positions.append(merkle.leaf_hash(merkle.root(leaves)))
+
+    def first(self, count: int) -> "GraphHolding":
+        """The run of the first `count` positions, which are computed already."""
+        found = copy(self)
+        found._nodes, found._positions = self._nodes[:count], self._positions[:count]
+        return found
 
     def root(self) -> bytes:
         """Of the run, 32 bytes."""

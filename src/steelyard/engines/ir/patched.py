@@ -71,4 +71,5 @@ class Patched:
 
 
 def _put(raw: bytearray, index: int, word: int) -> None:
+    assert 0 <= WORD * index < len(raw)
     raw[WORD * index : WORD * index + WORD] = word.to_bytes(WORD, "little")
