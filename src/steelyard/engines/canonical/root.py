@@ -13,7 +13,7 @@ from steelyard.engines.gguf_head import KINDS, Head
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Malformed
 
-ARITHMETIC: Final = "steelyard/arithmetic/2"
+ARITHMETIC: Final = "steelyard/arithmetic/3"
 KEY_VALUES: Final = "kv/f32"
 WEIGHTS_PER_LEAF: Final = 1024
 BYTES_PER_LEAF: Final = 1024

@@ -4,6 +4,7 @@ from typing import Final
 
 from llvmlite import ir
 
+from steelyard.engines.canonical.bounds import TINY
 from steelyard.engines.canonical.emit import I32, Kit, Value, lanes
 
 MAGIC: Final = 12582912.0  # 1.5 * 2**23: adding it rounds to a whole number, nearest even, if |x| < 2**22
@@ -37,10 +38,11 @@ TANH_COEFFICIENTS: Final = tuple(  # tanh x = x + x³·P(x²) (Cephes tanhf), ro
 SQRT_HALF_BITS: Final = 0x3F3504F3
 
 
-def exp(kit: Kit, x: Value) -> Value:
-    """e^x; 0 below -87, e^88 above 88, NaN for NaN."""
+def exp(kit: Kit, x: Value, lowest: float = EXP_LOW) -> Value:
+    """e^x; 0 below `lowest`, which is at least -87, e^88 above 88, NaN for NaN."""
     wide = lanes(I32) if isinstance(x.kind, ir.VectorType) else I32
-    low = x.compare("<", EXP_LOW)
+    low = x.compare("<", lowest)
+    x = low.choose(x.like(lowest), x)  # else what is not taken could be subnormal on its way
     x = x.compare(">", EXP_HIGH).choose(kit.const(x.kind, EXP_HIGH), x)
     shifted = x * LOG2E + MAGIC
     n = shifted - MAGIC
@@ -97,6 +99,11 @@ def round_even(x: Value) -> Value:
 def magnitude(x: Value) -> Value:
     """|x|."""
     return (x.bits(lanes(I32)) & 0x7FFFFFFF).bits(x.kind)
+
+
+def snap(x: Value) -> Value:
+    """ARI-6: +0 for a magnitude below 2**-40."""
+    return magnitude(x).compare("<", TINY).choose(x.like(0.0), x)
 
 
 def larger(a: Value, b: Value) -> Value:

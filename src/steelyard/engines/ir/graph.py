@@ -261,10 +261,6 @@ class Graph:
             raise Refused("ir.source", f"{source!r}: no node before this one and no input has that name")
         return self.inputs[source]
 
-    def text(self) -> str:
-        """One line a node: the definition that the model root covers."""
-        return "".join(f"{node}\n" for node in self.nodes)
-
     def check(self, sizes: Mapping[str, int], last: int, ids: int) -> None:
         """Every load lies inside its source, whatever the position up to `last` and the id below `ids`.
 

@@ -145,7 +145,9 @@ def test_gra_13_a_nodes_text_says_all_that_it_computes() -> None:
     g = graph(x="f")
     loads = [View("x", (0, 3, -1), Affine(2, 1)), View("x", (1, 0, 0))]
     g.fold("y", [Affine(4), SO_FAR], 5, loads, lambda b, acc, a, c: b.do("fma", a, c, acc), lanes=16)
-    assert g.text() == "y f [4 n+1] fold [5] from 00000000 in 16 join add: x[n+2; 0 3 -1], x[0; 1 0 0]: fma 0 1 2\n"
+    assert (
+        str(g.nodes[0]) == "y f [4 n+1] fold [5] from 00000000 in 16 join add: x[n+2; 0 3 -1], x[0; 1 0 0]: fma 0 1 2"
+    )
     g.map("z", [], [View("y", (), by_id=7)], lambda b, a: b.do("larger", a, b.real(float("nan"))))
     assert str(g.nodes[-1]) == "z f []: y[0; ]*7: const 7fc00000; larger 0 1"
 
