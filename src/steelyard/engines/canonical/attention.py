@@ -1,8 +1,8 @@
 """Attention of one token and the query heads of one key-value head, over a paged binary32 cache.
 
-Scores: one chain over the head's numbers, then times the scale (and capped, in families that do). Weights: e^(s - max).
-Their sum: 16 chains, position mod 16, and the fixed tree. Output: one chain over positions, then divided by the sum.
-A layer with a window skips the positions that it does not see.
+Scores: one chain over the head's numbers, then times the scale (and capped, in families that do). Weights: e^(s - max),
+0 below e^-27. Their sum: 16 chains, position mod 16, and the fixed tree. Output: one chain over positions, then divided
+by the sum. Scores and outputs are snapped. A layer with a window skips the positions that it does not see.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Final
 
 from llvmlite import ir
 
+from steelyard.engines.canonical.bounds import LOWEST
 from steelyard.engines.canonical.emit import F32, I64, INF, LANES, Kernel, Value, Variable, lanes
 from steelyard.engines.canonical.recipe import Recipe
 from steelyard.engines.canonical.rowwise import (
@@ -24,7 +25,7 @@ from steelyard.engines.canonical.rowwise import (
     number_as_float,
     page_address,
 )
-from steelyard.engines.canonical.scalars import exp, larger
+from steelyard.engines.canonical.scalars import exp, larger, snap
 
 OUT, SCALE, SCRATCH, WINDOW, CAP = range(10, 15)
 MAX_CHAINS: Final = 16
@@ -91,7 +92,7 @@ def _scores(
                 first = number * page + i * LANES
                 here = ramp + first.splat()
                 inside = here.compare("<=", place.position.splat()) & here.compare(">=", place.oldest.splat())
-                score = chain.get() * scale
+                score = snap(chain.get() * scale)
                 if recipe.capped:
                     score = capped(kit, score, number_as_float(kit, CAP).splat())
                 score = inside.choose(score, kit.const(lanes(F32), -INF))
@@ -104,7 +105,7 @@ def _weights(kit: Kernel, recipe: Recipe, place: Place, scores: Value, greatest:
     in its chain."""
     total = kit.var(kit.const(lanes(F32), 0.0))
     with kit.loop(place.oldest / recipe.page * recipe.page, place.position + 1, LANES) as at:
-        weight = exp(kit, kit.load(scores, at << 2, lanes(F32), 4) - greatest.splat())
+        weight = exp(kit, kit.load(scores, at << 2, lanes(F32), 4) - greatest.splat(), LOWEST)
         kit.store(weight, scores, at << 2, 4)
         total.set(total.get() + weight)
     return total.get().tree(Value.__add__)
@@ -135,4 +136,4 @@ def _mix(
                     chain.set(kit.fma(weight, value, chain.get()))
     for g, row in zip(some, chains, strict=True):
         for i, chain in enumerate(row):
-            kit.store(chain.get() / totals[g].splat(), out, (g * head + i * LANES) << 2, 4)
+            kit.store(snap(chain.get() / totals[g].splat()), out, (g * head + i * LANES) << 2, 4)

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from llvmlite import ir
 
+from steelyard.engines.canonical.bounds import TINY
 from steelyard.engines.canonical.emit import I32, Kit, Value, lanes
 
 MAGIC: Final = 12582912.0  # 1.5 * 2**23: adding it rounds to a whole number, nearest even, if |x| < 2**22
@@ -42,9 +43,10 @@ def words(x: Value) -> Any:
     return lanes(I32) if isinstance(x.kind, ir.VectorType) else I32
 
 
-def exp(kit: Kit, x: Value) -> Value:
-    """e^x; 0 below -87, e^88 above 88, NaN for NaN."""
-    low = x.compare("<", EXP_LOW)
+def exp(kit: Kit, x: Value, lowest: float = EXP_LOW) -> Value:
+    """e^x; 0 below `lowest`, which is at least -87, e^88 above 88, NaN for NaN."""
+    low = x.compare("<", lowest)
+    x = low.choose(x.like(lowest), x)  # else what is not taken could be subnormal on its way
     x = x.compare(">", EXP_HIGH).choose(kit.const(x.kind, EXP_HIGH), x)
     shifted = x * LOG2E + MAGIC
     n = shifted - MAGIC
@@ -101,6 +103,11 @@ def round_even(x: Value) -> Value:
 def magnitude(x: Value) -> Value:
     """|x|."""
     return (x.bits(words(x)) & 0x7FFFFFFF).bits(x.kind)
+
+
+def snap(x: Value) -> Value:
+    """ARI-6: +0 for a magnitude below 2**-40."""
+    return magnitude(x).compare("<", TINY).choose(x.like(0.0), x)
 
 
 def larger(a: Value, b: Value) -> Value:

@@ -306,7 +306,7 @@ class Fields:
         """0: no cap."""
         if usual is None or not (usual or self.says(key)):
             return 0.0
-        return self.real(key, 0.0, 1e6, usual)
+        return self.real(key, BELOW_ONE, 1e6, usual)
 
 
 def _check(shape: Shape, tensors: dict[str, Tensor]) -> None:

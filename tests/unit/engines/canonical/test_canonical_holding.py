@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from steelyard.engines.ir.facts import FACTS, Facts
 
 import real_model
 import tiny_llama
@@ -16,7 +17,6 @@ from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.engine import CanonicalEngine
 from steelyard.engines.canonical.trace import Trace
 from steelyard.engines.ir import evaluate, leaves
-from steelyard.engines.ir.facts import FACTS, Facts
 from steelyard.engines.ir.holding import GraphHolding, Load, hashed
 from steelyard.engines.ir.leaves import FileAt, TableAt
 from steelyard.engines.ir.patched import Patched
