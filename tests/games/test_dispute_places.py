@@ -102,8 +102,8 @@ def test_many_small_rounds_end_at_the_same_place(
     place: tuple[int, int, int, int], at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GAM-10, GAM-15: as trees and folds do that are too large for one round."""
-    monkeypatch.setattr(game, "LEVELS_AT_ONCE", at_once)
-    monkeypatch.setattr(game, "TURNS_AT_ONCE", 2 * at_once)
+    monkeypatch.setattr(games, "LEVELS_AT_ONCE", at_once)
+    monkeypatch.setattr(games, "TURNS_AT_ONCE", 2 * at_once)
     played = play(sell(PROMPT, UNITS, lie_at(*place), place[:2]))
     assert where(played.end) == place
     assert (played.end.outcome, played.refused) == (Outcome.CHEATED, [])
