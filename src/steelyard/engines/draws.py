@@ -89,7 +89,9 @@ def random(seed: int, position: int, ids: Ids) -> NDArray[np.uint32]:
     for key in np.array(keys, dtype=np.uint64)[:, :, None] & _WORD:
         product = (even * _MULTIPLIERS)[::-1]
         even, odd = product >> _HALF ^ odd ^ key, product & _WORD
-    return np.where(ids & 2, *np.where(ids & 1, odd, even)[::-1]).astype(np.uint32)
+    low, high = np.where(ids & 1, odd, even)
+    found: NDArray[np.uint32] = np.where(ids & 2, high, low).astype(np.uint32)
+    return found
 
 
 def gumbel(words: NDArray[np.uint32]) -> Floats:
