@@ -5,7 +5,7 @@ import numpy as np
 from steelyard.engines.canonical.blocks import WEIGHTS
 from steelyard.engines.canonical.fields import FIELD_CODES
 from steelyard.engines.ir import leaves
-from steelyard.engines.ir.graph import Graph, View
+from steelyard.engines.ir.graph import Graph, Node, View
 from steelyard.market.disputes import Dispute, LastStep, Move, Round, Side
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import checksum
@@ -14,18 +14,29 @@ from steelyard.protocol.units import MicroToken, Timestamp
 ANN, PAUL = checksum("0x" + "a1" * 20), checksum("0x" + "b2" * 20)
 POSITION, ELEMENT, TURN = 57, 417, 5
 NO_ID = 2**32 - 1
+MATRIX = "blk.3.ffn_down.weight"
+
+
+def nodes() -> list[Node]:
+    """A graph whose last node are 576 rows of 48 blocks of Q8_0, times what three nodes before it give."""
+    g = Graph(inputs={f"{MATRIX}#q": "i", f"{MATRIX}#d": "f"})
+    for number in range(9):
+        g.map(f"before.{number}", [1], [], lambda b: b.real(1.0))
+    g.map("x.q", [1536], [], lambda b: b.whole(1))
+    g.map("x.d", [48], [], lambda b: b.real(1.0))
+    g.map("x.ds", [48], [], lambda b: b.real(1.0))
+    weights = [View(f"{MATRIX}#q", (1536, 32), width=32), View(f"{MATRIX}#d", (48, 1))]
+    activations = [View("x.q", (0, 32), width=32), View("x.d", (0, 1)), View("x.ds", (0, 1))]
+    g.fold("blk.3.ffn_down", [576], 48, [*weights, *activations], WEIGHTS["q8_0"].turn)
+    return g.nodes
 
 
 def matrix() -> bytes:
-    """The leaf of a node: 576 rows of 48 blocks of Q8_0, times activations of node 9 and scales of the next two."""
-    g = Graph(inputs={"w#q": "i", "w#d": "f", "x.q": "i", "x.d": "f", "x.ds": "f"})
-    weights = [View("w#q", (1536, 32), width=32), View("w#d", (48, 1))]
-    activations = [View("x.q", (0, 32), width=32), View("x.d", (0, 1)), View("x.ds", (0, 1))]
-    g.fold("blk.3.ffn_down", [576], 48, [*weights, *activations], WEIGHTS["q8_0"].turn)
+    """The last node's leaf."""
     codes = {name: FIELD_CODES.index(("q8_0", name)) for name in "qd"}
-    sources: dict[str, leaves.Source] = {f"w#{name}": leaves.FileAt(code, 40_000) for name, code in codes.items()}
+    files: dict[str, leaves.Source] = {f"{MATRIX}#{name}": leaves.FileAt(code, 40_000) for name, code in codes.items()}
     return leaves.written(
-        g.nodes[0], sources | {f"x.{name}": leaves.NodeAt(9 + i) for i, name in enumerate(("q", "d", "ds"))}
+        nodes()[-1], files | {f"x.{name}": leaves.NodeAt(9 + i) for i, name in enumerate(("q", "d", "ds"))}
     )
 
 

@@ -1,6 +1,6 @@
 """ABI encoding for the generated bindings: bytes in, Python values out. Addresses leave checksummed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
@@ -43,6 +43,14 @@ def _clean(kind: str, value: Any) -> Any:
     if kind.startswith("("):
         return tuple(_clean(inner, item) for inner, item in zip(split(kind[1:-1]), value, strict=True))
     return value
+
+
+def abi_type(item: Mapping[str, Any]) -> str:
+    """The canonical type of an ABI's input or output, tuples spelled out."""
+    kind: str = item["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return "(" + ",".join(map(abi_type, item["components"])) + ")" + kind.removeprefix("tuple")
 
 
 def split(inner: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from steelyard.chain.bindings.bonds import Bonds
 from steelyard.chain.bindings.escrow import Escrow
 from steelyard.chain.bindings.rulings import Rulings
-from steelyard.chain.codec import encode
+from steelyard.chain.codec import abi_type, encode
 from steelyard.chain.port import Chain
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Malformed, Refused
@@ -151,17 +151,10 @@ def create(chain: Chain, name: str, *values: Any) -> Address:
     constructor: dict[str, Any] = next(
         (entry for entry in made["abi"] if entry["type"] == "constructor"), {"inputs": []}
     )
-    types = [_type(item) for item in constructor["inputs"]]
+    types = [abi_type(item) for item in constructor["inputs"]]
     mined = chain.send(None, encode(bytes.fromhex(made["bytecode"][2:]), types, values))
     assert mined.contract is not None
     return mined.contract
-
-
-def _type(item: dict[str, Any]) -> str:
-    kind: str = item["type"]
-    if kind.startswith("tuple"):
-        return "(" + ",".join(_type(part) for part in item["components"]) + ")" + kind.removeprefix("tuple")
-    return kind
 
 
 def deploy(chain: Chain, p: Parameters, token: Address | None = None) -> Deployment:

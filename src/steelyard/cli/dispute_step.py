@@ -2,8 +2,8 @@
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,6 @@ from steelyard.market.disputes import LastStep
 
 NUMBERS = {name: number for number, (name, _, _) in FORMATS.items()}
 Words = NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What a model calls its parts; without it they have numbers."""
-
-    nodes: Sequence[str] = ()
-    tensors: Mapping[int, str] = field(default_factory=dict)
-    """First leaf in the model root's tree -> tensor."""
-    tables: Mapping[bytes, str] = field(default_factory=dict)
-    """Root -> name."""
-
-    def node(self, index: int) -> str:
-        """A node's name, or its number."""
-        return self.nodes[index] if index < len(self.nodes) else f"node {index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +45,25 @@ class Explained:
     computed: Value
 
 
-def explained(step: LastStep, names: Names | None = None) -> Explained:
-    """Raises Refused as `leaves.decode`, if the leaf is none."""
-    names = names or Names()
+def explained(step: LastStep, nodes: Sequence[Node] = ()) -> Explained:
+    """In the names of a model's graph, if it is the model whose node this is; without it parts have numbers.
+
+    Raises Refused as `leaves.decode`, if the leaf is none."""
     leaf = leaves.decode(step.leaf)
     node = leaf.node
+    known = nodes[step.node] if step.node < len(nodes) and _is(nodes[step.node], node) else None
     given, operands = [], []
     for number, view in enumerate(node.loads):
-        values, what = _loaded(step, node, view, leaf.sources[view.source], step.opened[step.uses[number]], names)
+        source = leaf.sources[view.source]
+        name = _called(source) if known is None else known.loads[number].source
+        values, place = _loaded(step, node, view, source)
         given.append(values)
-        operands.append(_value(number, what, values))
+        operands.append(_value(number, f"{name} {place}", values))
     if node.fold:
         given.append(_word(step.accumulator, node.kind))
         operands.append(_value(len(node.loads), "the sum before", given[-1]))
     return Explained(
-        node=names.node(step.node),
+        node=f"node {step.node}" if known is None else known.name,
         loops=_loops(step, node),
         operands=tuple(operands),
         operations=tuple(_operations(step, node, given)),
@@ -83,28 +72,46 @@ def explained(step: LastStep, names: Names | None = None) -> Explained:
     )
 
 
-def _loaded(
-    step: LastStep, node: Node, view: View, source: leaves.Source, data: bytes, names: Names
-) -> tuple[Words, str]:
-    """What a load gives, [1] or [1][width], and where it stands."""
+def _is(known: Node, node: Node) -> bool:
+    """The same but for names."""
+    views = tuple(replace(view, source=str(number)) for number, view in enumerate(known.loads))
+    return replace(known, name="", loads=views) == node
+
+
+def _called(source: leaves.Source) -> str:
+    """What can be said of a source without the model."""
+    match source:
+        case leaves.NodeAt(index):
+            return f"node {index}"
+        case leaves.FileAt(code, first_leaf):
+            _, name = FIELD_CODES[code]
+            return f"tensor at leaf {first_leaf}" + (f"#{name}" if name else "")
+        case leaves.TableAt(root):
+            return f"table {root.hex()[:8]}…"
+
+
+def described(leaf: bytes, position: int) -> tuple[int, int, int, int]:
+    """Of a node's leaf at a position: elements, turns of a fold, lanes (0 for a map), the word that its chains start
+    from. Raises as `explained`."""
+    node = leaves.decode(leaf).node
+    return node.elements(position), node.turns(position), node.lanes if node.fold else 0, node.start
+
+
+def _loaded(step: LastStep, node: Node, view: View, source: leaves.Source) -> tuple[Words, str]:
+    """What a load gives, [1] or [1][width], and where it stands in its source."""
     axes = _indices(step, node)
     index = int(evaluate.where(view, step.position, axes, 1, step.unit)[0])
-    kind = node.load_kinds[int(view.source)]
+    number = int(view.source)
+    data = step.opened[step.uses[number]]
     if isinstance(source, leaves.FileAt):
         format_, name = FIELD_CODES[source.code]
-        per_leaf = blocks_per_leaf(NUMBERS[format_]) * FIELDS[format_][name].each
-        within = index % per_leaf + np.arange(view.width)
+        within = index % (blocks_per_leaf(NUMBERS[format_]) * FIELDS[format_][name].each) + np.arange(view.width)
         size = FORMATS[NUMBERS[format_]][2]
-        raw = np.frombuffer(data, np.uint8)
-        values = read(raw, 0, format_, size, name, within)
-        tensor = names.tensors.get(source.first_leaf, f"tensor at leaf {source.first_leaf}")
-        return _shaped(values, view), f"{tensor}{'#' + name if name else ''} [{index:,}]"
-    words = np.frombuffer(data, "<u4")[index % leaves.WORDS_PER_LEAF :][: view.width]
-    values = words.astype(np.uint32).view(np.float32 if kind == "f" else np.int32)
-    if isinstance(source, leaves.TableAt):
-        return _shaped(values, view), f"{names.tables.get(source.root, 'table')} [{index:,}]"
+        return _shaped(read(np.frombuffer(data, np.uint8), 0, format_, size, name, within), view), f"[{index:,}]"
+    words = np.frombuffer(data, "<u4")[index % leaves.WORDS_PER_LEAF :][: view.width].astype(np.uint32)
+    values = words.view(np.float32 if node.load_kinds[number] == "f" else np.int32)
     at = "" if view.position_axis is None else f" at position {int(axes[view.position_axis][0])}"
-    return _shaped(values, view), f"{names.node(source.index)} [{index:,}]{at}"
+    return _shaped(values, view), f"[{index:,}]{at}"
 
 
 def _shaped(values: Words, view: View) -> Words:

@@ -27,6 +27,7 @@ COMMANDS = (
     ("verify", "verify:verify", "Check a receipt offline, and say what it does not prove."),
     ("offers", "market:offers", "List what providers sell now."),
     ("orders", "market:orders", "List the orders of a gateway's or a provider's journal."),
+    ("disputes", "disputes:app", "List and draw the games over receipts."),
     ("models", "models:app", "Pull, list and inspect model files."),
     ("wallet", "wallet:app", "Keys encrypted at rest; deposit, allocate, top up, withdraw, close."),
     ("provide", "nodes:provide", "Sell a model's answers."),

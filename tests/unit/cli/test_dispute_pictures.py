@@ -8,18 +8,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from disputes import made_up
-from steelyard.cli.dispute_step import Explained, Names, explained, shortest
+from disputes import MATRIX, made_up, nodes
+from steelyard.cli.dispute_step import Explained, explained, shortest
 from steelyard.cli.dispute_svg import svg
 from steelyard.cli.dispute_text import text
+from steelyard.engines.ir.graph import Node
 from steelyard.market.disputes import Dispute, LastStep
 
 GOLDEN = Path(__file__).parent / "golden"
-NAMES = Names(
-    nodes=[*(f"blk.3.before.{i}" for i in range(12)), "blk.3.ffn_down"],
-    tensors={40_000: "blk.3.ffn_down.weight"},
-)
-"""To write the golden files anew: python -m unit.cli.test_dispute_pictures, in tests/."""
+"""To write its files anew: python -m unit.cli.test_dispute_pictures, in tests/."""
 
 
 def step_of(dispute: Dispute) -> LastStep:
@@ -27,8 +24,8 @@ def step_of(dispute: Dispute) -> LastStep:
     return dispute.step
 
 
-def told(dispute: Dispute, names: Names | None = NAMES) -> Explained:
-    return explained(step_of(dispute), names)
+def told(dispute: Dispute) -> Explained:
+    return explained(step_of(dispute), nodes())
 
 
 def pictures() -> dict[str, str]:
@@ -50,11 +47,12 @@ def test_the_last_operation_gives_what_the_contract_computes() -> None:
     found = told(dispute)
     assert found.operations[-1].bits == found.computed.bits != found.claimed.bits
     assert found.operands[0].decimal.split()[:3] == ["70", "121", "-56"]
-    assert found.operands[0].what == "blk.3.ffn_down.weight#q [640,672]"  # = 1536 · 417 + 32 · 5
+    assert found.operands[0].what == f"{MATRIX}#q [640,672]"  # = 1536 · 417 + 32 · 5
 
 
-def test_without_the_model_parts_have_numbers() -> None:
-    found = told(made_up(), None)
+@pytest.mark.parametrize("known", [[], nodes()[:12], [*nodes()[:12], nodes()[11]]])
+def test_without_the_model_parts_have_numbers(known: list[Node]) -> None:
+    found = explained(step_of(made_up()), known)
     assert found.node == "node 12"
     assert [value.what for value in found.operands] == [
         "tensor at leaf 40000#q [640,672]",
@@ -81,8 +79,9 @@ def test_an_svg_is_one_page_of_rectangles_and_text_within_its_frame() -> None:
 
 def test_names_that_a_file_chose_break_no_terminal_and_no_picture() -> None:
     dispute, evil = made_up(), '\x1b[2J<script>&"' + "x" * 500
-    names = Names(nodes=[evil] * 13, tensors={40_000: evil})
-    found = told(dispute, names)
+    known = nodes()
+    loads = tuple(replace(view, source=evil) for view in known[-1].loads)
+    found = explained(step_of(dispute), [*known[:-1], replace(known[-1], name=evil, loads=loads)])
     drawn, written = svg(dispute, found), text(dispute, found)
     ET.fromstring(drawn)
     assert "\x1b" not in drawn + written
