@@ -131,7 +131,8 @@ class Trace:
             values: list[Array] = []
             for node in self.graph.nodes[begin : begin + NODES_AT_ONCE]:
                 rows = self._rows(node.name)
-                values += [row[: node.elements(position)] for row, position in zip(rows, window, strict=True)]
+                grows = node.elements(window[0]) < rows.shape[1]
+                values += [row[: node.elements(at)] for row, at in zip(rows, window, strict=True)] if grows else [*rows]
             roots = forest.value_roots(values)
             leaves = forest.raw(forest.digests(merkle.LEAF, roots))
             for index, mine in enumerate(found):
