@@ -56,11 +56,12 @@ LOAD: constant(uint256) = 19  # bytes of a load before its strides
 FROM_NODE: constant(uint256) = 0
 FROM_FILE: constant(uint256) = 1
 FROM_TABLE: constant(uint256) = 2
+PLACES: constant(uint256) = 2 + 5 * 2**8 + 32 * 2**16  # bytes behind the strides, by tag
 HERE: constant(uint256) = 255  # in place of an axis: the source's value at this position
 LANES: constant(uint256) = 16
 LEAF: constant(uint256) = 128  # bytes of 32 words
 WORD: constant(uint256) = 2**32 - 1
-MAX_EXTENT: constant(uint256) = 2**32  # also of all axes together
+TOO_MANY: constant(uint256) = 2**32 + 1  # elements or turns
 # GRA-17's tree: 15 joins, three bytes each, without their operation; where that stands
 JOINS: constant(bytes32) = 0x00000800010900020a00030b00040c00050d00060e00070f0010140011150012
 JOINS_AT: constant(bytes32) = 0x0100000100000100000100000100000100000100000100000100000100000100
@@ -167,8 +168,6 @@ def _node(code: Bytes[MAX_PADDED], size: uint256, position: uint256) -> Node:
     Reads a leaf of `size` bytes, behind which 32 more stand, but for its body's instructions; refuses what Python's `leaves.decode` does.
     """
     # REFUSE
-    assert position <= WORD, "operands.position"
-    assert size > HEAD, "operands.node"
     head: uint256 = extract32(code, 0, output_type=uint256)
     kind: uint256 = head >> 248
     axes: uint256 = ((head >> 192) & 255) + ((head >> 184) & 255)
@@ -177,50 +176,51 @@ def _node(code: Bytes[MAX_PADDED], size: uint256, position: uint256) -> Node:
     found.join = (head >> 232) & 255
     found.start = (head >> 200) & WORD
     found.spaces = (head >> 192) & 255
-    assert kind == operations.KIND_REAL or kind == operations.KIND_WHOLE, "operands.node"
-    assert axes <= MAX_AXES and (found.lanes == 0) == (axes == found.spaces), "operands.node"
+    fits: bool = position <= WORD and size > HEAD and (kind == operations.KIND_REAL or kind == operations.KIND_WHOLE)
+    fits = fits and axes <= MAX_AXES and (found.lanes == 0) == (axes == found.spaces)
     if found.lanes == LANES:
-        assert self._joined(found.join) == kind, "operands.node"
+        fits = fits and self._joined(found.join) == kind
     else:
-        assert found.lanes <= 1 and found.join == 0, "operands.node"
+        fits = fits and found.lanes <= 1 and found.join == 0
     if found.lanes == 0:
-        assert found.start == 0, "operands.node"
+        fits = fits and found.start == 0
     elif kind == operations.KIND_REAL:
-        assert binary32.canonical(found.start) == found.start, "operands.node"
+        fits = fits and binary32.canonical(found.start) == found.start
+    assert fits, "operands.node"
     # COMPUTE
+    # invariant: at < size, so the 32 bytes from there on can be read
     at: uint256 = HEAD
     found.elements = 1
     found.turns = 1
     for axis: uint256 in range(axes, bound=MAX_AXES):
-        assert at + EXTENT < size, "operands.node"
-        least: int256 = extract32(code, at, output_type=int256) >> 224
-        slope: int256 = extract32(code, at + 4, output_type=int256) >> 224
-        assert least > 0 and slope >= 0, "operands.node"
-        extent: uint256 = convert(least + slope * convert(position, int256), uint256)  # below 2**64
-        if axis < found.spaces:
-            found.elements *= extent
-        else:
-            found.turns *= extent
-        assert max(found.elements, found.turns) <= MAX_EXTENT, "operands.node"
-        found.extents.append(extent)
+        both: int256 = extract32(code, at, output_type=int256)
+        least: int256 = both >> 224
+        slope: int256 = (both << 32) >> 224
         at += EXTENT
+        assert at < size and least > 0 and slope >= 0, "operands.node"
+        extent: uint256 = convert(least + slope * convert(position, int256), uint256)  # below 2**64
+        found.extents.append(extent)
+        if axis < found.spaces:
+            found.elements = min(found.elements * extent, TOO_MANY)
+        else:
+            found.turns = min(found.turns * extent, TOO_MANY)
     loads: uint256 = extract32(code, at, output_type=uint256) >> 248
-    assert loads <= MAX_LOADS, "operands.node"
     at += 1
+    assert at < size and loads <= MAX_LOADS and max(found.elements, found.turns) < TOO_MANY, "operands.node"
     for _: uint256 in range(loads, bound=MAX_LOADS):
-        assert at + LOAD < size, "operands.node"
         found.loads.append(at)
         at += self._load(extract32(code, at, output_type=uint256), axes)
-    assert at < size and size - at <= operations.MAX_BYTES, "operands.node"
+        assert at < size, "operands.node"
     found.body = at
-    found.given = extract32(code, at + 1, output_type=uint256)
-    assert extract32(code, at, output_type=uint256) >> 248 == loads + convert(found.lanes != 0, uint256), "operands.node"
+    found.given = extract32(code, at, output_type=uint256) << 8
+    fits = extract32(code, at, output_type=uint256) >> 248 == loads + convert(found.lanes != 0, uint256)
+    fits = fits and size - at <= operations.MAX_BYTES
+    given: uint256 = found.given
     for i: uint256 in range(loads, bound=MAX_LOADS):
         width: uint256 = (extract32(code, found.loads[i], output_type=uint256) >> 232) & 255
-        given: uint256 = (found.given >> (248 - (i << 3))) & 255
-        assert given == width or (width == 1 and given == operations.KIND_WHOLE), "operands.node"
-    if found.lanes != 0:
-        assert (found.given >> (248 - (loads << 3))) & 255 == kind, "operands.node"
+        fits = fits and (given >> 248 == width or (width == 1 and given >> 248 == operations.KIND_WHOLE))
+        given <<= 8
+    assert fits and (found.lanes == 0 or given >> 248 == kind), "operands.node"
     return found
 
 
@@ -246,15 +246,8 @@ def _load(head: uint256, axes: uint256) -> uint256:
     tag: uint256 = head >> 248
     axis: uint256 = (head >> 240) & 255
     width: uint256 = (head >> 232) & 255
-    assert axis == HERE or (axis < axes and tag == FROM_NODE), "operands.node"
-    assert width == 1 or width == 16 or width == 32, "operands.node"
-    size: uint256 = LOAD + 4 * axes
-    if tag == FROM_NODE:
-        return size + 2
-    if tag == FROM_FILE:
-        return size + 5
-    assert tag == FROM_TABLE, "operands.node"
-    return size + 32
+    assert tag <= FROM_TABLE and (axis == HERE or (axis < axes and tag == FROM_NODE)) and (width == 1 or width == 16 or width == 32), "operands.node"
+    return LOAD + 4 * axes + ((PLACES >> (tag << 3)) & 255)
 
 
 # ---------------------------------------------------------------- where a load's operand stands
@@ -308,9 +301,8 @@ def _place(
     source: uint256 = extract32(code, next, output_type=uint256)
     if place.tag == FROM_FILE:
         place.code = source >> 248
-        assert place.code < formats.COUNT, "operands.format"
         real: bool = (formats.REAL >> place.code) & 1 == 1
-        assert (given == operations.KIND_REAL) == real, "operands.format"
+        assert place.code < formats.COUNT and real == (given == operations.KIND_REAL), "operands.format"
         each: uint256 = (formats.EACH >> (place.code << 2)) & 15
         blocks: uint256 = (formats.BLOCKS >> (place.code << 2)) & 15
         nth: uint256 = element >> each  # block of the tensor
@@ -345,22 +337,23 @@ def _verify(run: IOperands.Run, place: Place, opening: IOperands.Opening):
     """
     The opening's data are the leaf of that place, under the roots.
     """
-    top: bytes32 = sha256(concat(x"00", opening.data))
-    if place.tag == FROM_FILE:
-        assert len(opening.node_path) == 0 and len(opening.position_path) == 0, "operands.path"
-        assert self._climb(run.model_leaves, place.leaf, top, opening.path) == run.model_root, "operands.path"
-        return
-    assert len(opening.data) <= LEAF, "operands.range"
-    top = self._climb(opening.count, place.leaf, top, opening.path)
-    if place.tag == FROM_TABLE:
-        assert len(opening.node_path) == 0 and len(opening.position_path) == 0, "operands.path"
-        assert top == place.source, "operands.path"
-        return
-    top = trees.leaf(self._climb(run.nodes, convert(place.source, uint256), trees.leaf(top), opening.node_path))
-    if place.position == run.position:
-        assert len(opening.position_path) == 0 and top == run.position_leaf, "operands.path"
-    else:
-        assert self._climb(run.positions, place.position, top, opening.position_path) == run.run_root, "operands.path"
+    count: uint256 = run.model_leaves
+    root: bytes32 = run.model_root
+    if place.tag != FROM_FILE:
+        assert len(opening.data) <= LEAF, "operands.range"
+        count = opening.count
+        root = place.source
+    top: bytes32 = self._climb(count, place.leaf, sha256(concat(x"00", opening.data)), opening.path)
+    unused: uint256 = len(opening.node_path) + len(opening.position_path)
+    if place.tag == FROM_NODE:
+        top = trees.leaf(self._climb(run.nodes, convert(place.source, uint256), trees.leaf(top), opening.node_path))
+        root = run.position_leaf
+        unused = len(opening.position_path)
+        if place.position != run.position:
+            top = self._climb(run.positions, place.position, top, opening.position_path)
+            root = run.run_root
+            unused = 0
+    assert top == root and unused == 0, "operands.path"
 
 
 @pure

@@ -1,11 +1,16 @@
 """Steps of a short run with everything that a contract must be shown of them, straight from the run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from world import Reverted, World
 
+import tiny_llama
+from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.fields import FIELD_CODES, FIELDS, blocks_per_leaf
 from steelyard.engines.canonical.trace import Operand, Trace
 from steelyard.engines.gguf_head import KINDS
@@ -171,3 +176,48 @@ class Opened:
             element, turn = (int(chance.integers(n)) for n in (node.elements(position), node.turns(position)))
             found.append(self.step(position, index, element, turn))
         return found
+
+
+class Bare(World):
+    """Step and Operands alone."""
+
+    def _deploy(self, token: str) -> None:
+        self.contract = self.deploy("Operands", (self.deploy("Step", ()).address,))
+
+    def answer(self, step: Step) -> int | str:
+        """A word, or the rule that refuses."""
+        return self.asked(self.contract.compute, *step.arguments())
+
+    def asked(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What a call gives, or the rule that refuses."""
+        try:
+            return call(*arguments)
+        except Reverted as refusal:
+            return str(refusal)
+
+
+IDS = [int(unit) for unit in np.random.default_rng(6).integers(0, 100, 23)]
+PLACE = 20
+STEPS = {
+    "a row of the embedding": ("embedding", 100, 0),
+    "a matrix": ("blk.1.ffn_down", 70, 2),
+    "other positions": ("blk.1.attn.mixed", 40, 7),
+    "this position of all": ("blk.1.attn.mixed", 40, PLACE),
+    "tables": ("blk.1.q.turned", 77, 0),
+    "a bias": ("blk.0.k.biased", 5, 0),
+    "a sum in 16 chains": ("blk.1.ffn_norm.squares", 0, 37),
+}
+
+
+def made(run: Opened, name: str) -> Step:
+    """One of STEPS."""
+    node, element, turn = STEPS[name]
+    return run.step(PLACE, [one.name for one in run.nodes].index(node), element, turn)
+
+
+@contextmanager
+def opened(tiny: tiny_llama.Tiny, folder: Path) -> Iterator[Opened]:
+    """A model's run."""
+    file = models.open_file(tiny_llama.write(folder / "tiny.gguf", tiny), folder)
+    with Trace(models.load(file, 1), IDS) as trace:
+        yield Opened(trace)
