@@ -89,16 +89,17 @@ class FlippedBit(Masked):
             yield Patched(honest, {place: word_at(honest, place) ^ 1 << FLIPPED for place in places})
 
     def place(self, honest: Any, last: int) -> tuple[int, int, int]:
-        """Position, node, element: of the first sum of products behind half of the graph, half way to the last unit."""
-        facts, position = Facts.read(honest.facts()), last // 2
-        node = next(n for n in range(facts.nodes // 2, facts.nodes) if is_sum(honest.node_leaf(n)))
+        """Position, node, element: half way to the last unit, of the sum that stands nearest to the graph's middle."""
+        nodes, position = Facts.read(honest.facts()).nodes, last // 2
+        sums = (node for node in range(nodes) if is_sum(honest.node_leaf(node)))
+        node = min(sums, key=lambda node: abs(node - nodes // 2))
         return position, node, len(honest.value(position, node)) // 8
 
 
 def is_sum(raw: bytes) -> bool:
     """True for a leaf of a node that is one chain of sums."""
     node = decode(raw).node
-    return bool(node.fold) and node.lanes == 1 and node.kind == "f"
+    return bool(node.fold) and node.lanes == 1
 
 
 FLIPPED = 20  # of a binary32: in the significand, so that nothing becomes infinite
