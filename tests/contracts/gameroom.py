@@ -317,4 +317,3 @@ def wide_of(levels: int) -> int:
 def first(shown: Sequence[Any], mine: Sequence[Any], otherwise: int = 0) -> int:
     """Index of the first difference."""
     return next((i for i, (a, b) in enumerate(zip(shown, mine, strict=False)) if a != b), otherwise)
-

@@ -56,7 +56,7 @@ from gameroom import (
     wide_of,
 )
 from test_rulings import OTHER, drawn_auditor, refused
-from toy_run import BEST, FACTS, GRAPH, LOGITS, MODEL, NODES, STATE, VOCABULARY, Lie, Run, packed, value
+from toy_run import BEST, FACTS, GRAPH, LOGITS, MODEL, NODES, STATE, VOCABULARY, Lie, Run, layer, packed, value
 from world import DEAD, UNITS, compiled
 
 from steelyard.protocol import merkle, roots
@@ -417,6 +417,15 @@ def test_a_point_names_a_child_with_its_path_gam_11(room):
     assert room.told("Pointed") == {"case": table.case, "place": RUN, "index": 7}
     after = table.game
     assert (after["stage"], after["base"], after["levels"], after["at"]) == (POST, 7, game["levels"] - 4, children[7])
+
+
+def test_a_path_is_as_long_as_the_round_gam_11(room):
+    """Else a node above the children could be pointed at as if it was one."""
+    table = room.disputed(room.goods(DEEP))
+    table.to(POINT)
+    above = layer(table.shown, 1)
+    with refused("games.path"):
+        room.games.point(table.case, table.head, 3, above[3], merkle.prove(above, 3), by=WATCH)
 
 
 def test_the_last_point_among_nodes_says_what_the_node_is_gam_12(room):
@@ -937,7 +946,5 @@ def test_the_truth_of_a_run_is_what_the_contract_steps(room):
     run = Run(TEXT)
     for node, shape in enumerate(NODES[:4]):
         sums = run.sums(3, node, 1)
-        word = room.operands.compute(
-            (ZERO32, 5, ZERO32, 70, 3, ZERO32, 7, node, 0), shape.leaf, 1, 0, sums[0], (), ()
-        )
+        word = room.operands.compute((ZERO32, 5, ZERO32, 70, 3, ZERO32, 7, node, 0), shape.leaf, 1, 0, sums[0], (), ())
         assert word == sums[1]

@@ -144,7 +144,9 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
     ),
     "nobody signs orders": (
         mutant(
-            'assert channel.session_key == records.recover(found.order, order_signature), "signature"', "pass", "exhibits"
+            'assert channel.session_key == records.recover(found.order, order_signature), "signature"',
+            "pass",
+            "exhibits",
         ),
         lambda room: stories.test_records_that_do_not_fit_open_no_case_rul_1(
             room, "an order that the session key did not sign"
@@ -245,7 +247,10 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_a_tied_claim_waits_for_all_its_cases_rul_31,
     ),
     "a tied claim is paid meanwhile": (
-        mutant("        self.cases[case].held = True\n        extcall exhibits.ESCROW.hold(shown.claim)\n", "        pass\n"),
+        mutant(
+            "        self.cases[case].held = True\n        extcall exhibits.ESCROW.hold(shown.claim)\n",
+            "        pass\n",
+        ),
         stories.test_a_tied_claim_waits_for_all_its_cases_rul_31,
     ),
     "a claim of another offer ties": (
@@ -273,7 +278,9 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_what_are_no_twins_rul_40,
     ),
     "anyone signs a twin": (
-        mutant('assert records.recover(twin, other_signature) == exhibit.offer.provider, "signature"', "pass", "Proofs"),
+        mutant(
+            'assert records.recover(twin, other_signature) == exhibit.offer.provider, "signature"', "pass", "Proofs"
+        ),
         stories.test_what_are_no_twins_rul_40,
     ),
     "triplets pay twice": (

@@ -185,8 +185,8 @@ class Run:
     def nodes(self, position: int) -> tuple[bytes, ...]:
         return node_leaves(position, self.units[position], self.at(position))
 
-    def positions(self) -> list[bytes]:
-        return [merkle.leaf_hash(merkle.root(self.nodes(position))) for position in range(len(self.units))]
+    def positions(self) -> tuple[bytes, ...]:
+        return positions(self)
 
     def sums(self, position: int, node: int, element: int, chain: int = 0) -> tuple[int, ...]:
         """Of the element's fold, or one chain of it."""
@@ -200,6 +200,12 @@ class Run:
         found[15] += self.value(position, node)[element] - sum(found)
         found[15] &= U32
         return found
+
+
+@cache
+def positions(run: Run) -> tuple[bytes, ...]:
+    """Leaf hashes of a run's tree."""
+    return tuple(merkle.leaf_hash(merkle.root(run.nodes(position))) for position in range(len(run.units)))
 
 
 def layer(hashes: Sequence[bytes], levels: int) -> list[bytes]:
