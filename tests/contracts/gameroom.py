@@ -69,6 +69,9 @@ class Goods:
         found = []
         for unit in range(len(self.units) - self.new_from):
             run = self.run(unit)
+            if not run.units:
+                found.append(ZERO32)  # of a unit that no position chose
+                continue
             at = len(run.units) - 1
             state, logits = run.value(at, STATE), run.value(at, LOGITS)
             chosen = self.units[self.new_from + unit]
