@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from steelyard.engines.ir.facts import FACTS, Facts
+from steelyard.protocol.facts import FACTS, Facts
 
 import real_model
 import tiny_llama
@@ -16,7 +16,8 @@ from steelyard.engines.canonical import fields
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.engine import CanonicalEngine
 from steelyard.engines.canonical.trace import Trace
-from steelyard.engines.ir import evaluate, leaves
+from steelyard.engines.ir import encoding, evaluate, leaves
+from steelyard.protocol.facts import FACTS, Facts
 from steelyard.engines.ir.holding import GraphHolding, Load, hashed
 from steelyard.engines.ir.leaves import FileAt, TableAt
 from steelyard.engines.ir.patched import Patched
@@ -79,7 +80,7 @@ def test_the_graph_opens_under_the_model_root(held: Held) -> None:
     assert len(words(h.value(LAST, facts.logits))) == facts.vocabulary
 
 
-def taken(held: Held, load: Load, source: leaves.Source, operand: np.ndarray, index: int) -> np.ndarray:
+def taken(load: Load, source: leaves.Source, operand: np.ndarray, index: int) -> np.ndarray:
     """What a step takes from an opening, by what the node's leaf says of it. `index`: its first element."""
     width = len(operand)
     if not isinstance(source, FileAt):
@@ -108,20 +109,30 @@ def opens(held: Held, position: int, node: int, load: Load, source: leaves.Sourc
         assert merkle.verify(load.root, load.count, load.leaf, leaf, load.path)
 
 
-def test_every_load_of_every_node_opens_and_gives_its_operand(held: Held) -> None:
+def test_one_step_from_what_is_opened_gives_what_is_said_next(held: Held) -> None:
+    """Of every node one turn of one element, as a game ends."""
     chance = np.random.default_rng(3)
     for index, node in enumerate(held.trace.graph.nodes):
         decoded = leaves.decode(held.holding.node_leaf(index))
         element, turn = (int(chance.integers(count)) for count in (node.elements(LAST), node.turns(LAST)))
         loads = held.holding.loads(LAST, index, element, turn)
         operands = held.trace.operands(LAST, node.name, element, turn)
+        given = []
         for number, (load, operand) in enumerate(zip(loads, operands, strict=True)):
             source = decoded.sources[str(number)]
             opens(held, LAST, index, load, source)
-            found = taken(held, load, source, operand.values, operand.index)
+            found = taken(load, source, operand.values, operand.index)
             assert found.tobytes() == operand.values.tobytes(), (node.name, number)
             assert load.by_id == (node.loads[number].by_id != 0)
             assert load.position == (operand.position or 0)
+            given.append(encoding.word(found))
+        said = int(words(held.holding.value(LAST, index))[element])
+        if node.fold:
+            chain, before = turn % node.lanes, turn // node.lanes
+            last, said = held.holding.sums(LAST, index, element, chain, [before, before + 1])
+            given.append(last)
+        axes = [int(axis[0]) for axis in evaluate.indices(node, LAST, element, turn)]
+        assert encoding.step(encoding.body(decoded.node), given, axes, LAST) == said, node.name
 
 
 @pytest.mark.parametrize("name", ["blk.1.attn.total", "blk.0.attn_norm.squares", "blk.1.attn.mixed", "blk.0.ffn_down"])
