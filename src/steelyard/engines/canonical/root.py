@@ -112,7 +112,7 @@ class Covered:
 
     @cached_property
     def facts(self) -> Facts:
-        """What is asked of the model without its graph (ARI-46). Raises Malformed("gguf.tokenizer")."""
+        """What is asked of the model without its graph (GRA-18). Raises Malformed("gguf.tokenizer")."""
         s, names = self.lowered.shape, list(self.lowered.graph.by_name)
         ends = tuple(sorted(self.head.ends(s.vocabulary)))
         places = len(names), names.index(STATE), names.index(LOGITS)

@@ -1,4 +1,4 @@
-"""What is asked of a model without its graph: one leaf of its model root (spec/arithmetic.md, ARI-46)."""
+"""What is asked of a model without its graph: one leaf of its model root (spec/ir.md, GRA-18)."""
 
 import struct
 from dataclasses import dataclass

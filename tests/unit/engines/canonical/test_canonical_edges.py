@@ -13,8 +13,8 @@ import canonical_reference as slow
 import tiny_llama
 from bare_kernels import KIND_OF, Bare
 from steelyard.engines import gguf_head
-from steelyard.engines.canonical import native, root, rope
 from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical import native, root, rope
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.sequence import evidence, leaf
 from steelyard.protocol import merkle
