@@ -202,6 +202,7 @@ STEPS = {
     "a row of the embedding": ("embedding", 100, 0),
     "a matrix": ("blk.1.ffn_down", 70, 2),
     "other positions": ("blk.1.attn.mixed", 40, 7),
+    "a dot with this position": ("blk.1.attn.dots", 4 * PLACE, 9),
     "this position of all": ("blk.1.attn.mixed", 40, PLACE),
     "tables": ("blk.1.q.turned", 77, 0),
     "a bias": ("blk.0.k.biased", 5, 0),
