@@ -160,6 +160,24 @@ class Variable:
         self._kit.builder.store(value.raw, self._slot)
 
 
+class Array:
+    """Mutable locals of one type, chosen by an index that is known only when the kernel runs."""
+
+    def __init__(self, kit: "Kit", count: int, kind: Any) -> None:
+        self._kit, self._kind = kit, kind
+        with kit.builder.goto_entry_block():
+            self._slot = kit.builder.alloca(kind, count)
+
+    def _place(self, index: Value | int) -> Any:
+        return self._kit.at(Value(self._kit, self._slot), index, self._kind).raw
+
+    def get(self, index: Value | int) -> Value:
+        return Value(self._kit, self._kit.builder.load(self._place(index), typ=self._kind))
+
+    def set(self, index: Value | int, value: Value) -> None:
+        self._kit.builder.store(value.raw, self._place(index))
+
+
 class Kit:
     """One function being written."""
 
