@@ -69,6 +69,9 @@ class Goods:
         found = []
         for unit in range(len(self.units) - self.new_from):
             run = self.run(unit)
+            if not run.units:
+                found.append(ZERO32)  # of a unit that no position chose
+                continue
             at = len(run.units) - 1
             state, logits = run.value(at, STATE), run.value(at, LOGITS)
             chosen = self.units[self.new_from + unit]
@@ -314,4 +317,3 @@ def wide_of(levels: int) -> int:
 def first(shown: Sequence[Any], mine: Sequence[Any], otherwise: int = 0) -> int:
     """Index of the first difference."""
     return next((i for i, (a, b) in enumerate(zip(shown, mine, strict=False)) if a != b), otherwise)
-

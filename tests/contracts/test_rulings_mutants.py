@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 import pytest
 import test_rulings as stories
-from courtroom import Courtroom
+from courtroom import HONEST, Courtroom
 from world import Mutant, Reverted
 
 Story = Callable[[Courtroom], None]
 SEATED_ON = 'SEATED, OPENED], "rulings.stage"\n    outcome'
 
 
-def mutant(old: str, new: str) -> Mutant:
-    return Mutant("Rulings", old, new)
+def mutant(old: str, new: str, contract: str = "Rulings") -> Mutant:
+    return Mutant(contract, old, new)
 
 
 MUTANTS: dict[str, tuple[Mutant, Story]] = {
@@ -48,7 +48,8 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
     ),
     "an acquittal is forever": (
         mutant(
-            "    elif outcome == HONEST:\n", "    elif outcome == HONEST:\n        self.convicted[c.receipt] = True\n"
+            "    elif outcome in [HONEST, NOT_OPENED]:\n",
+            "    elif outcome in [HONEST, NOT_OPENED]:\n        self.convicted[c.receipt] = True\n",
         ),
         stories.test_a_friendly_challenger_launders_nothing_rul_24,
     ),
@@ -65,7 +66,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_two_thirds_of_the_seats_are_enough_and_only_they_are_paid_rul_20,
     ),
     "a loser loses nothing": (
-        mutant("        amount = self._fine(loser, case, majority, stake)\n", "        loser = empty(address)\n"),
+        mutant("outcome in [HONEST, NOT_OPENED]", "outcome == NOT_OPENED"),
         stories.test_an_acquittal_costs_the_challenger_and_pays_the_jury_rul_23,
     ),
     "silence is free for jurors": (
@@ -89,15 +90,15 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_no_challenger_of_many_sits_in_its_own_case_rul_11,
     ),
     "a stranger challenges": (
-        mutant('assert msg.sender in [buyer, session_key], "rulings.not-the-buyer"', "pass"),
+        mutant('assert msg.sender in [found.buyer, found.session_key], "rulings.not-the-buyer"', "pass"),
         stories.test_buyer_and_session_key_may_challenge_rul_5,
     ),
     "a ticket serves anyone": (
-        mutant("ticket.receipt == receipt and ticket.auditor == msg.sender", "ticket.receipt == receipt"),
+        mutant("ticket.receipt == found.receipt and ticket.auditor == msg.sender", "ticket.receipt == found.receipt"),
         stories.test_a_ticket_is_one_auditors_for_one_receipt_until_it_expires_rul_5,
     ),
     "a ticket serves any receipt": (
-        mutant("ticket.receipt == receipt and ticket.auditor == msg.sender", "ticket.auditor == msg.sender"),
+        mutant("ticket.receipt == found.receipt and ticket.auditor == msg.sender", "ticket.auditor == msg.sender"),
         stories.test_a_ticket_is_one_auditors_for_one_receipt_until_it_expires_rul_5,
     ),
     "a ticket never expires": (
@@ -105,7 +106,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_a_ticket_is_one_auditors_for_one_receipt_until_it_expires_rul_5,
     ),
     "anyone signs tickets": (
-        mutant("signer == session_key and signer != empty(address)", "signer != empty(address)"),
+        mutant("signer == found.session_key and signer != empty(address)", "signer != empty(address)"),
         stories.test_a_ticket_is_one_auditors_for_one_receipt_until_it_expires_rul_5,
     ),
     "every auditor is drawn": (
@@ -113,7 +114,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_the_drawn_auditor_challenges_without_consent_and_the_provider_opens_rul_6,
     ),
     "every coin draws": (
-        mutant('assert self._draws(coin, receipt), "rulings.not-drawn"', "pass"),
+        mutant('assert self._draws(coin, found.receipt), "rulings.not-drawn"', "pass"),
         stories.test_a_coin_that_does_not_draw_gives_no_right_rul_6,
     ),
     "any coin will do": (
@@ -121,7 +122,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_the_drawn_auditor_challenges_without_consent_and_the_provider_opens_rul_6,
     ),
     "a private order is everyone's": (
-        mutant("basis == ON_CHAIN and session_key == empty(address)", "basis == ON_CHAIN"),
+        mutant("basis == ON_CHAIN and found.session_key == empty(address)", "basis == ON_CHAIN"),
         lambda room: stories.test_no_other_basis_counts_rul_5(room, 4),
     ),
     "a placed order is everyone's": (
@@ -132,13 +133,21 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_an_order_placed_on_chain_is_any_auditors_to_challenge_rul_5,
     ),
     "nobody signs receipts": (
-        mutant('assert exhibit.offer.provider == records.recover(receipt, receipt_signature), "signature"', "pass"),
+        mutant(
+            'assert exhibit.offer.provider == records.recover(found.receipt, receipt_signature), "signature"',
+            "pass",
+            "exhibits",
+        ),
         lambda room: stories.test_records_that_do_not_fit_open_no_case_rul_1(
             room, "a receipt that the provider did not sign"
         ),
     ),
     "nobody signs orders": (
-        mutant('assert channel.session_key == records.recover(order, order_signature), "signature"', "pass"),
+        mutant(
+            'assert channel.session_key == records.recover(found.order, order_signature), "signature"',
+            "pass",
+            "exhibits",
+        ),
         lambda room: stories.test_records_that_do_not_fit_open_no_case_rul_1(
             room, "an order that the session key did not sign"
         ),
@@ -147,6 +156,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         mutant(
             "assert exhibit.receipt.response_root == trees.seal(exhibit.answer_units, exhibit.answer_top),",
             "assert True,",
+            "exhibits",
         ),
         lambda room: stories.test_records_that_do_not_fit_open_no_case_rul_1(room, "a unit less"),
     ),
@@ -221,7 +231,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_no_case_is_settled_before_its_time_or_twice_rul_20,
     ),
     "a ruled case is settled again": (
-        mutant("    self.cases[case].stage = RULED\n    self.cases[case].outcome = outcome\n", "    pass\n"),
+        mutant("    self.cases[case].stage = RULED\n", "    pass\n"),
         stories.test_no_case_is_settled_before_its_time_or_twice_rul_20,
     ),
     "a ruled case keeps the challenger's stake": (
@@ -233,11 +243,14 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_an_acquittal_costs_the_challenger_and_pays_the_jury_rul_23,
     ),
     "a ruled case keeps the claim": (
-        mutant("extcall ESCROW.unhold(c.claim)", "pass"),
+        mutant("extcall exhibits.ESCROW.unhold(c.claim)", "pass"),
         stories.test_a_tied_claim_waits_for_all_its_cases_rul_31,
     ),
     "a tied claim is paid meanwhile": (
-        mutant("        self.cases[case].held = True\n        extcall ESCROW.hold(shown.claim)\n", "        pass\n"),
+        mutant(
+            "        self.cases[case].held = True\n        extcall exhibits.ESCROW.hold(shown.claim)\n",
+            "        pass\n",
+        ),
         stories.test_a_tied_claim_waits_for_all_its_cases_rul_31,
     ),
     "a claim of another offer ties": (
@@ -257,32 +270,88 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
         stories.test_a_tie_shows_the_receipt_under_its_claim_rul_30,
     ),
     "one receipt is its own twin": (
-        mutant("other.order == order and twin != receipt", "other.order == order"),
+        mutant("other.order == found.order and twin != found.receipt", "other.order == found.order", "Proofs"),
         stories.test_what_are_no_twins_rul_40,
     ),
     "receipts of two orders are twins": (
-        mutant("other.order == order and twin != receipt", "twin != receipt"),
+        mutant("other.order == found.order and twin != found.receipt", "twin != found.receipt", "Proofs"),
         stories.test_what_are_no_twins_rul_40,
     ),
     "anyone signs a twin": (
-        mutant('assert records.recover(twin, other_signature) == exhibit.offer.provider, "signature"', "pass"),
+        mutant(
+            'assert records.recover(twin, other_signature) == exhibit.offer.provider, "signature"', "pass", "Proofs"
+        ),
         stories.test_what_are_no_twins_rul_40,
     ),
     "triplets pay twice": (
-        mutant('assert not self.convicted_order[order], "rulings.convicted"', "pass"),
+        mutant('assert not self.convicted_order[lie.order], "rulings.convicted"', "pass"),
         stories.test_twins_are_slashed_for_once_whatever_is_open_rul_41,
     ),
     "twins pay after a jury": (
-        mutant('assert not self.convicted[receipt] and not self.convicted[twin], "rulings.convicted"', "pass"),
+        mutant('assert not self.convicted[lie.receipt] and not self.convicted[lie.twin], "rulings.convicted"', "pass"),
         stories.test_a_jurys_conviction_is_not_repeated_by_twins_rul_41,
     ),
     "twins at level open go free": (
-        mutant("max(exhibit.order.level, AUDITED)", "exhibit.order.level"),
+        mutant("max(lie.level, AUDITED)", "lie.level"),
         stories.test_two_receipts_at_level_open_convict_too_rul_40,
     ),
     "a case outlives the twins": (
-        mutant("    self.convicted[receipt] = True\n    self.convicted[twin] = True\n", "    pass\n"),
+        mutant("    self.convicted[lie.receipt] = True\n", "    pass\n"),
         stories.test_twins_are_slashed_for_once_whatever_is_open_rul_41,
+    ),
+    "anyone takes a case": (
+        mutant(
+            'assert msg.sender == self.games, "rulings.not-games"\n    assert c.stage in',
+            "assert c.stage in",
+        ),
+        stories.test_only_games_and_proofs_may_rul_50,
+    ),
+    "anyone ends a game": (
+        mutant(
+            'assert msg.sender == self.games, "rulings.not-games"\n    assert c.stage ==',
+            "assert c.stage ==",
+        ),
+        stories.test_only_games_and_proofs_may_rul_50,
+    ),
+    "anyone punishes": (
+        mutant('assert msg.sender == self.proofs, "rulings.not-proofs"', "pass"),
+        stories.test_only_games_and_proofs_may_rul_50,
+    ),
+    "the deployer binds again": (
+        mutant('assert self.games == empty(address), "rulings.bound"', "pass"),
+        stories.test_the_deployer_binds_once_rul_50,
+    ),
+    "a case is taken whenever": (
+        mutant('assert self._now() <= until, "rulings.too-late"', "pass"),
+        stories.take_in_time,
+    ),
+    "what is convicted is played for": (
+        mutant('assert not self.convicted[c.receipt], "rulings.convicted"\n    # WRITE', "# WRITE"),
+        stories.test_what_is_convicted_or_ruled_is_not_taken_rul_51,
+    ),
+    "a case that nobody took is finished": (
+        mutant('assert c.stage == PLAYING, "rulings.stage"', "pass"),
+        stories.test_a_stage_that_is_no_game_is_not_finished_rul_52,
+    ),
+    "a challenger loses what is convicted": (
+        mutant("        ruled = 0\n", "        pass\n"),
+        lambda room: stories.test_nobody_loses_a_game_on_what_is_convicted_rul_52(room, HONEST),
+    ),
+    "a provider is paid all of a lost stake": (
+        mutant("amount=min(fees, rest)", "amount=fees"),
+        lambda room: stories.test_a_lost_game_pays_the_provider_its_moves_rul_52(room, 10**6),
+    ),
+    "a lost game pays nothing": (
+        mutant("amount=min(fees, rest)", "amount=0"),
+        lambda room: stories.test_a_lost_game_pays_the_provider_its_moves_rul_52(room, 7),
+    ),
+    "a claim is not tied while it is played": (
+        mutant("[CHALLENGED, SEATED, OPENED, PLAYING]", "[CHALLENGED, SEATED, OPENED]"),
+        stories.test_a_game_convicts_without_fees_for_jurors_rul_52,
+    ),
+    "an acquittal waits for no appeal": (
+        mutant("outcome in [HONEST, CHEATED] and appeal_window", "outcome == CHEATED and appeal_window"),
+        lambda room: stories.wait_for_an_appeal(room, HONEST),
     ),
 }
 
@@ -292,6 +361,6 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught_by_its_story(name: str) -> None:
     changed, story = MUTANTS[name]
-    room = Courtroom(changed)
+    room = Courtroom(changed, stories.WAITING if "appeal" in name else None)
     with pytest.raises((AssertionError, Reverted, pytest.fail.Exception)):
         story(room)

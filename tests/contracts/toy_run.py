@@ -140,8 +140,8 @@ def value(position: int, node: int, unit: int, lies: frozenset[Lie]) -> tuple[in
         here = frozenset(lie for lie in lies if lie.element == element)
         chains = 16 if NODES[node].lanes == 16 else 1
         words.append(sum(sums(position, node, element, chain, unit, here)[-1] for chain in range(chains)) & U32)
-        if not NODES[node].turns:
-            words[-1] = (words[-1] + sum(lie.by for lie in here)) & U32
+        told = sum(lie.by for lie in here if lie.turn not in range(NODES[node].turns))
+        words[-1] = (words[-1] + told) & U32
     return tuple(words)
 
 
@@ -185,8 +185,8 @@ class Run:
     def nodes(self, position: int) -> tuple[bytes, ...]:
         return node_leaves(position, self.units[position], self.at(position))
 
-    def positions(self) -> list[bytes]:
-        return [merkle.leaf_hash(merkle.root(self.nodes(position))) for position in range(len(self.units))]
+    def positions(self) -> tuple[bytes, ...]:
+        return positions(self)
 
     def sums(self, position: int, node: int, element: int, chain: int = 0) -> tuple[int, ...]:
         """Of the element's fold, or one chain of it."""
@@ -196,10 +196,16 @@ class Run:
     def chains(self, position: int, node: int, element: int) -> list[int]:
         """All 16 at their ends."""
         found = [self.sums(position, node, element, chain)[-1] for chain in range(16)]
-        # a lie about a fold without turns, or in a turn that there is not, is told of the last chain
+        # a lie in a turn that there is not is told of the last chain
         found[15] += self.value(position, node)[element] - sum(found)
         found[15] &= U32
         return found
+
+
+@cache
+def positions(run: Run) -> tuple[bytes, ...]:
+    """Leaf hashes of a run's tree."""
+    return tuple(merkle.leaf_hash(merkle.root(run.nodes(position))) for position in range(len(run.units)))
 
 
 def layer(hashes: Sequence[bytes], levels: int) -> list[bytes]:

@@ -94,6 +94,8 @@ def _step(desk: Desk, note: TicketNote, claim: Claim, case: bytes) -> str:
         desk.ledger.collect()
         return "no ruling" if found.outcome is None else f"ruled {found.outcome.name.lower()}"
     tied = bool(found.claim) or _tie(desk, note, claim, case)
+    if found.stage is Stage.PLAYING:
+        return ""  # its game decides
     now = desk.ledger.now()
     if found.stage is Stage.CHALLENGED and NEVER < found.open_until < now:
         desk.cases.settle(case)  # nobody seated it in time: it lapses
@@ -105,8 +107,17 @@ def _step(desk: Desk, note: TicketNote, claim: Claim, case: bytes) -> str:
         elif found.seats:
             _open(desk, note, found)
     elif now > found.reveal_until or (found.revealed == len(found.seats) and (tied or _waited(desk, note))):
-        desk.cases.settle(case)
+        settle(desk, case)
     return ""
+
+
+def settle(desk: Desk, case: bytes) -> None:
+    """Rules, unless the ruling may still be appealed against: then it is tried again later."""
+    try:
+        desk.cases.settle(case)
+    except Refused as refused:
+        if refused.rule != "rulings.appeal":
+            raise
 
 
 def _waited(desk: Desk, note: TicketNote) -> bool:

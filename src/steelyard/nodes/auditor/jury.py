@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from steelyard.market.cases import Case, Stage
 from steelyard.nodes.auditor import notes, packages, sealing
 from steelyard.nodes.auditor.audits import said
+from steelyard.nodes.auditor.court import settle
 from steelyard.nodes.auditor.desk import Desk
 from steelyard.nodes.auditor.notes import CursorNote, SeatNote
 from steelyard.protocol import roots
@@ -59,7 +60,7 @@ class Jury:
         case = self.desk.cases.case(key)
         if case is None:
             raise Unavailable("case.unknown", f"0x{key.hex()}")
-        if case.stage is Stage.CHALLENGED:
+        if case.stage in (Stage.CHALLENGED, Stage.PLAYING):
             return
         if self.desk.me not in case.seats:
             self._close(key, note, "not seated")
@@ -82,7 +83,7 @@ class Jury:
                 vote = self._vote(case, note)
                 cases.commit(case.id, vote.struct_hash())
             elif now > case.reveal_until + self.desk.settings.settle_patience:
-                cases.settle(case.id)
+                settle(self.desk, case.id)
             return
         if case.own_vote is None and now <= case.reveal_until:
             if note.vote and (case.committed == len(case.seats) or now > case.commit_until):
@@ -92,7 +93,7 @@ class Jury:
         since = self._finished.setdefault(case.id, self.desk.clock()) if done else float("inf")
         late = now > case.reveal_until + self.desk.settings.settle_patience
         if late or self.desk.clock() >= since + self.desk.settings.settle_patience:
-            cases.settle(case.id)
+            settle(self.desk, case.id)
 
     # -- the vote --------------------------------------------------------------------------------------------------
 
