@@ -16,13 +16,14 @@ from steelyard.engines.canonical.fields import FIELDS
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.lowering import Lowering
 from steelyard.engines.canonical.pool import Pool
+from steelyard.engines.draws import Draw
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.encoding import CODES, step, takes
 from steelyard.engines.ir.encoding import KINDS as CODED
 from steelyard.engines.ir.evaluate import canonical
 from steelyard.engines.ir.scalars import OPERATIONS
-from steelyard.engines.sampling import Draw, Sampler
+from steelyard.engines.sampling import Sampler
 from vectors import Case, hexed, write
 
 Array = NDArray[Any]

@@ -100,8 +100,11 @@ def log(x: Array) -> Array:
     """ARI-21: a normal x above 0."""
     word = _bits(x)
     exponent = (word - I32(SQRT_HALF_BITS)) >> 23
-    f = (word - (exponent << 23)).view(F32) - F32(1)
-    e = exponent.astype(F32)
+    return log_of((word - (exponent << 23)).view(F32) - F32(1), exponent.astype(F32))
+
+
+def log_of(f: Array, e: Array) -> Array:
+    """ln(2^e·(1 + f)), the sum of ARI-21: f from √½ - 1 to √2 - 1, whole numbers e given as floats."""
     square = f * f
     y = (f * square) * horner(f, LOG)
     y = fma(e, np.full_like(f, LN2_LOW), y)

@@ -13,10 +13,11 @@ import canonical_reference as slow
 import tiny_llama
 from bare_kernels import KIND_OF, Bare
 from steelyard.engines import gguf_head
-from steelyard.engines.canonical import native, root, rope
+from steelyard.engines.base import leaf
 from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical import native, root, rope
 from steelyard.engines.canonical.formats import FORMATS
-from steelyard.engines.canonical.sequence import evidence, leaf
+from steelyard.engines.canonical.sequence import evidence
 from steelyard.protocol import merkle
 from steelyard.protocol.hashing import sha256
 

@@ -25,7 +25,8 @@ from steelyard.engines.canonical.model import Feed
 from steelyard.engines.canonical.pool import Pool
 from steelyard.engines.canonical.program import address
 from steelyard.engines.canonical.recipe import Recipe
-from steelyard.engines.sampling import Draw, Sampler
+from steelyard.engines.draws import Draw
+from steelyard.engines.sampling import Sampler
 
 TINY = tiny_llama.Tiny(layers=1, width=256, heads=8, key_heads=4, inner=512)
 HEAD, GROUP = 32, 2
