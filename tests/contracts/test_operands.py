@@ -70,7 +70,9 @@ def test_gra_7_sixteen_chains_are_joined_to_the_element(world: Bare, each: Opene
 def test_gra_7_only_what_makes_one_number_of_two_of_its_kind_joins(world: Bare, name: str):
     joins = {"add": 16.0, "sub": 0.0, "mul": 1.0, "div": 1.0, "larger": 1.0}
     wholes = {"iadd": 16, "imul": 1, "iand": 1, "ilarger": 1, "iless": 0, "iequal": 0}
-    found = world.asked(world.contract.join, CODES[name], np.ones(16, np.float32 if name in joins else np.int32).tobytes())
+    found = world.asked(
+        world.contract.join, CODES[name], np.ones(16, np.float32 if name in joins else np.int32).tobytes()
+    )
     if name in joins:
         assert found == word(np.array([joins[name]], np.float32))
     elif name in wholes:
@@ -86,6 +88,7 @@ def test_gra_7_chains_are_sixteen_words(world: Bare):
 
 
 # -- openings that were altered ------------------------------------------------------------------------------------
+
 
 def flipped(raw: bytes) -> bytes:
     return bytes([raw[0] ^ 1]) + raw[1:]
@@ -219,7 +222,10 @@ def test_gam_20_uses_name_every_opening_in_order(world: Bare, run: Opened):
         step.but(openings=spare),
     ]
     assert [world.answer(one) for one in wrong] == ["operands.uses"] * len(wrong)
-    assert world.answer(step.but(uses=(0, 1, 2, 3, 4, 5), openings=(*step.openings[:1] * 3, *step.openings[1:]))) == step.expected
+    assert (
+        world.answer(step.but(uses=(0, 1, 2, 3, 4, 5), openings=(*step.openings[:1] * 3, *step.openings[1:])))
+        == step.expected
+    )
 
 
 def test_gam_20_an_opening_serves_one_place(world: Bare, run: Opened):

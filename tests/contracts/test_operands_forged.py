@@ -137,7 +137,9 @@ def test_gam_20_a_load_is_of_a_node_before(world: Bare, run: Opened):
 def later(run: Opened) -> Step:
     """A dot with the position behind this one: the axis over positions was made longer by one."""
     step = made(run, "a dot with this position")
-    longer = forged(step, lambda leaf: Leaf(replace(leaf.node, space=(Affine(2, 1), *leaf.node.space[1:])), leaf.sources))
+    longer = forged(
+        step, lambda leaf: Leaf(replace(leaf.node, space=(Affine(2, 1), *leaf.node.space[1:])), leaf.sources)
+    )
     assert longer.node != step.node
     return replace(longer, element=step.element + 4)
 
@@ -259,7 +261,10 @@ def test_gam_20_the_element_of_a_load_is_the_one_that_python_finds(world: Bare, 
     position = data.draw(st.integers(0, 3) | st.integers(0, 2**32 - 1))
     expected = told(raw, position)
     if isinstance(expected, str):
-        assert world.asked(world.contract.describe, raw, position) in ("operands.node", expected) or expected == "leaf.body"
+        assert (
+            world.asked(world.contract.describe, raw, position) in ("operands.node", expected)
+            or expected == "leaf.body"
+        )
         return
     leaf = leaves.decode(raw)
     element, turn = (data.draw(st.integers(0, most - 1)) for most in expected[:2])
@@ -304,7 +309,10 @@ MUTANTS = {
 def story(world: Bare, run: Opened) -> list[Any]:
     """Answers that differ if a rule is missing."""
     told_ = [world.answer(forged(made(run, name), change)) for name, change, _ in FORGED.values()]
-    told_ += [world.asked(world.contract.describe, raw, 7) for raw in (*ACCEPTED.values(), *(raw for raw, _ in REFUSED.values()))]
+    told_ += [
+        world.asked(world.contract.describe, raw, 7)
+        for raw in (*ACCEPTED.values(), *(raw for raw, _ in REFUSED.values()))
+    ]
     for name in STEPS:
         step = made(run, name)
         told_ += [world.answer(one) for one in broken(step)]

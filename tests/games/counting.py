@@ -1,8 +1,8 @@
 """A tiny model of whole numbers, as a graph of maps and folds, and runs of it that can lie at any single turn.
 
-It has what a game can meet: two rounds of nodes and of turns, several leaves, extents that grow, 16 chains (some without
-a turn), an operand of an earlier position, of the file by id, of a table, and two loads from one leaf. Evaluated in
-Python's own integers: some milliseconds a position.
+It has what a game can meet: two rounds of nodes and of turns, several leaves, extents that grow, 16 chains (some
+without a turn), an operand of an earlier position, of the file by id, of a table, and two loads from one leaf.
+Evaluated in Python's own integers: some milliseconds a position.
 """
 
 import random

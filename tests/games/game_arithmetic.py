@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from counting import unravel
 
+from steelyard.engines import draws
 from steelyard.engines.ir import encoding, leaves
 from steelyard.engines.ir.graph import Node
 from steelyard.engines.ir.leaves import FileAt, NodeAt, TableAt
@@ -23,8 +25,18 @@ def greater(view: View, rival: int, unit: int, logit: int) -> bool:
     return other > signed or (other == signed and view.rival < unit)
 
 
+def drawn(view: View, rival: int, unit: int, logit: int) -> bool:
+    """Rule P3 between two ids (SMP-1, SMP-4, SMP-5)."""
+    ids = np.array(sorted({unit, view.rival}))
+    known = {unit: logit, view.rival: rival}
+    logits = np.full(int(ids.max()) + 1, -np.inf, np.float32)
+    logits[ids] = np.array([known[one] for one in ids], np.uint32).view(np.float32)
+    draw = draws.Draw(view.temperature, draws.ONE_BITS, 0, view.seed)
+    return draws.pick(logits, draw, view.positions) != unit
+
+
 class GraphArithmetic:
-    """Plain words only: no vectors, and of a file words of four bytes."""
+    """Of a file words of four bytes only."""
 
     def __init__(self, prefers: Prefers) -> None:
         self.prefers = prefers
@@ -49,10 +61,11 @@ class GraphArithmetic:
         read = leaves.decode(node).node
         places = self._places(node, position, element, turn, unit)
         operands = []
-        for leaf, (_, at) in zip(data, places, strict=True):
-            if 4 * at + 4 > len(leaf):
-                raise Refused("operands.range", f"word {at} of {len(leaf)} bytes")
-            operands.append(int.from_bytes(leaf[4 * at : 4 * at + 4], "little"))
+        for leaf, (_, at), view in zip(data, places, read.loads, strict=True):
+            words = np.frombuffer(leaf, "<i4")[at : at + view.width]
+            if len(words) < view.width:
+                raise Refused("operands.range", f"{view.width} words from {at} on of {len(leaf)} bytes")
+            operands.append(encoding.word(words))
         operands += [accumulator] if read.fold else []
         return encoding.step(encoding.body(read), operands, self._axes(read, position, element, turn), position)
 

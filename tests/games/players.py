@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from counting import NODES, Counting, honest
 from playing import Player, Sale, checked, plays, sell
 
+from steelyard.engines.ir.encoding import CODES
 from steelyard.protocol import games, merkle, roots
 from steelyard.protocol.games import Place, Stage, View
 from steelyard.protocol.hashing import sha256
@@ -186,6 +187,13 @@ DEFENDERS: dict[str, Defender] = {
         lambda _, move: replace(move, words=move.words[:-4]) if isinstance(move, Say) else move,
         "a leaf is whole",
     ),
+    "says a sum too few": changed(
+        MIDDLE,
+        lambda view, move: (
+            replace(move, words=move.words[4:]) if view.place == Place.TURNS and isinstance(move, Say) else move
+        ),
+        "all sums between are said",
+    ),
     "signs a wrong id": plain(WRONG_ID, "its own logits say that a rival is greater"),
     "signs evidence of nothing": signed_evidence([noise(b"%d" % i) for i in range(UNITS)], "it opens no state"),
     "signs reordered evidence": signed_evidence(HONEST.script.evidence[::-1], "a leaf has its place"),
@@ -207,11 +215,14 @@ def honest_challenger(sale: Sale) -> Player:
     return lambda view: challenger_move(view, own.hold, own.script)
 
 
-def a_challenger(change: Callable[[View, Move], Move | None]) -> Callable[[Sale], Player]:
-    """A challenger that plays otherwise than an honest one, also where that one would see nothing to point at."""
+def a_challenger(
+    change: Callable[[View, Move], Move | None], base: Callable[[Sale], Player] | None = None
+) -> Callable[[Sale], Player]:
+    """A challenger that plays otherwise than `base`: if none, than an honest one, which points at the first child where
+    nothing differs."""
 
     def of(sale: Sale) -> Player:
-        player, own = honest_challenger(sale), checked(sale)
+        player, own = (base or honest_challenger)(sale), checked(sale)
 
         def play(view: View) -> Move | None:
             move = player(view) or anywhere(view, own)
@@ -286,7 +297,11 @@ def puts_words_in_its_mouth(view: View, move: Move) -> Move:
 
 
 def steps_another_node(view: View, move: Move) -> Move:
-    return replace(move, node=honest(()).node_leaf(view.node - 1)) if isinstance(move, Step) else move
+    """One that loads the same and multiplies where this one adds."""
+    if not isinstance(move, Step):
+        return move
+    kept, body = move.node[:-3], move.node[-3:]
+    return replace(move, node=kept + bytes([CODES["imul"]]) + body[1:]) if body[0] == CODES["iadd"] else move
 
 
 def steps_from_one_opening(view: View, move: Move) -> Move:
@@ -320,9 +335,11 @@ CHALLENGERS: dict[str, Challenger] = {
         a_challenger(lambda view, move: None if view.stage == Stage.STEP else move), True, "silence loses"
     ),
     "loses on purpose": Challenger(a_challenger(loses_a_pick), True, "a lost game binds only who lost it"),
-    "opens wrongly": Challenger(a_challenger(opens_wrongly), True, "operands are under agreed roots"),
-    "steps another node": Challenger(a_challenger(steps_another_node), True, "the game knows which node"),
-    "steps from one opening": Challenger(a_challenger(steps_from_one_opening), True, "a place is not another"),
+    "opens wrongly": Challenger(a_challenger(opens_wrongly, at_the_last), True, "operands are under agreed roots"),
+    "steps another node": Challenger(a_challenger(steps_another_node, at_the_last), True, "the game knows which node"),
+    "steps from one opening": Challenger(
+        a_challenger(steps_from_one_opening, at_the_last), True, "a place is not another"
+    ),
     "steps another id": Challenger(
         a_challenger(steps_another_id), True, "ids are under the order's and receipt's roots"
     ),

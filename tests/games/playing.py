@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import pytest
 from counting import END, MODEL_ROOT, VOCABULARY, Counting, Spoil, honest, spoiled
-from game_arithmetic import GraphArithmetic, greater
+from game_arithmetic import GraphArithmetic, Prefers, greater
 
 from claims import DOMAIN, PROVIDER, SESSION, STRANGER, Stall
 from steelyard.engines.base import Card, Replay
@@ -28,6 +29,13 @@ CARD = Card("counting", MODEL_ROOT, True, 4096, VOCABULARY, frozenset({END}), "u
 CHALLENGER = Key(sha256(b"challenger"))
 BASE, EACH, BEGAN = 1000, 10, 1_800_000_000
 Player = Callable[[View], Move | None]
+
+
+class Sold(Protocol):
+    """An answer that was sold, by any model."""
+
+    @property
+    def claim(self) -> Claim: ...
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,9 @@ def opening(sale: Sale, case: bytes) -> Begin:
 class Table:
     """One receipt, and all games on it."""
 
-    sale: Sale
+    sale: Sold
     cases: int = 1
+    prefers: Prefers = greater
     now: int = BEGAN
     referee: Referee = field(init=False)
 
@@ -120,7 +129,7 @@ class Table:
         receipt = self.sale.claim.receipt_digest()
         case = Case(receipt, PROVIDER.address, CHALLENGER.address, SESSION.address)
         cases = {case_of(number): case for number in range(self.cases)}
-        self.referee = Referee(DOMAIN, GraphArithmetic(greater), cases, BASE, EACH)
+        self.referee = Referee(DOMAIN, GraphArithmetic(self.prefers), cases, BASE, EACH)
 
     def view(self, number: int = 0) -> View:
         return self.referee.games[case_of(number)]
@@ -136,7 +145,7 @@ class Table:
 class Played:
     """A game from its beginning to its end."""
 
-    sale: Sale
+    sale: Sold
     views: list[View]
     """After each move that counted."""
     moves: list[tuple[Side | None, Move]]
@@ -153,7 +162,9 @@ def game_between(
 ) -> Played:
     """Plays to the end. Who has nothing to say, or says what is refused, is silent until it has lost by that."""
     case = case_of(number)
-    begin = begin or opening(table.sale, case)
+    if begin is None:
+        assert isinstance(table.sale, Sale)
+        begin = opening(table.sale, case)
     played = Played(table.sale, [table.play(begin, Side.CHALLENGER)], [(Side.CHALLENGER, begin)], [])
     while played.end.stage != Stage.OVER:
         take_turn(table, played, defender, challenger)

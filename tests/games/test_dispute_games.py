@@ -135,6 +135,28 @@ def test_every_game_keeps_to_every_rule(defender: str, challenger: str) -> None:
     assert broken == {}, (played.end.why, played.refused)
 
 
+REFUSED = {
+    "signs too few leaves": "games.children",
+    "signs badly padded evidence": "games.children",
+    "pads its positions badly": "games.children",
+    "changes its story": "games.children",
+    "signs evidence of nothing": "games.evidence",
+    "signs reordered evidence": "games.evidence",
+    "says a word too few": "games.words",
+    "says a sum too few": "games.words",
+    "says honest chains": "games.join",
+    "answers an old head": "games.moved",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_liar_shows_is_refused_by_the_rule_that_it_breaks(name: str) -> None:
+    """GAM-4, GAM-10, GAM-13 to GAM-15, GAM-31."""
+    one = DEFENDERS[name]
+    played = game_between(Table(one.sale), one.play, CHALLENGERS["honest"].of(one.sale))
+    assert [refused.rule for _, refused in played.refused] == [REFUSED[name]]
+
+
 def test_every_player_and_every_rule_has_a_rationale() -> None:
     for one in (*DEFENDERS.values(), *CHALLENGERS.values(), *RULES.values()):
         assert len(one.rationale) > 10

@@ -190,6 +190,21 @@ def test_an_honest_side_is_right_again_after_a_reorganisation(back: int, at: int
             table.play(move, Side.CHALLENGER)
 
 
+def test_a_move_is_of_whoever_is_to_move_but_anyone_steps() -> None:
+    """GAM-20, GAM-32."""
+    played = play(MIDDLE)
+    for view, (side, move) in zip(played.views, played.moves[1:], strict=False):
+        own, rule = (PROVIDER, "defender") if side is Side.DEFENDER else (CHALLENGER, "challenger")
+        for sender in [key for key in (PROVIDER, CHALLENGER, STRANGER) if key is not own]:
+            table = Table(MIDDLE)
+            table.referee.games[case_of()] = view
+            if view.stage == Stage.STEP:
+                assert table.referee.play(move, sender.address, view.since).outcome is Outcome.CHEATED
+                continue
+            with pytest.raises(Refused, match=rf"games\.not-the-{rule}"):
+                table.referee.play(move, sender.address, view.since)
+
+
 def test_no_move_of_another_branch_counts() -> None:
     """GAM-31."""
     table, other = Table(MIDDLE), Table(MIDDLE)

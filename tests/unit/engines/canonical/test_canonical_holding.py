@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from steelyard.protocol.facts import FACTS, Facts
 
 import real_model
 import tiny_llama
@@ -17,13 +16,13 @@ from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.engine import CanonicalEngine
 from steelyard.engines.canonical.trace import Trace
 from steelyard.engines.ir import encoding, evaluate, leaves
-from steelyard.protocol.facts import FACTS, Facts
 from steelyard.engines.ir.holding import GraphHolding, Load, hashed
 from steelyard.engines.ir.leaves import FileAt, TableAt
 from steelyard.engines.ir.patched import Patched
 from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import FACTS, Facts
 
 IDS = [int(unit) for unit in np.random.default_rng(8).integers(0, 100, 23)]
 """More than a window of 20."""
