@@ -116,6 +116,7 @@ struct Packed:
 MAX_ALLOCATIONS: constant(uint256) = 32
 OPEN: constant(uint8) = 1
 AUDITED: constant(uint8) = 2
+DISPUTABLE: constant(uint8) = 3
 WAITING: constant(uint8) = 1
 VESTING: constant(uint8) = 2
 PAID: constant(uint8) = 3
@@ -559,7 +560,7 @@ def claim(
     assert not self.channels[channel].closed, "escrow.closed"
     assert msg.sender == offer.provider, "escrow.provider"
     assert offer.version == 1, "record.version"
-    assert offer.level == OPEN or offer.level == AUDITED, "escrow.level"
+    assert OPEN <= offer.level and offer.level <= DISPUTABLE, "escrow.level"
     separator: bytes32 = records.separator(self)
     offer_digest: bytes32 = records.digest_offer(offer, separator)
     voucher: records.Voucher = records.Voucher(

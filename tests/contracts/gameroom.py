@@ -30,7 +30,7 @@ from steelyard.protocol.records import Level, Order
 from steelyard.protocol.units import Address
 
 CALLED, BEGUN, POST, POINT, SAY, PICK, STEP, OVER = range(1, 9)
-RUN, NODE, LEAVES, WORDS, CHAINS, TURNS, EARLY = range(1, 8)
+EVIDENCE, RUN, NODE, LEAVES, WORDS, CHAINS, TURNS, EARLY = range(1, 9)
 DEFENDERS = (BEGUN, POST, SAY)
 BASE, PER_POSITION, MOVE_FEE = 1_000, 2, 10_000
 NO_RIVAL = 2**32 - 1
@@ -138,10 +138,12 @@ class GameRoom(Courtroom):
         return replace(made, sale=replace(draft, receipt=receipt, receipt_signature=signature))
 
     def disputed(self, goods: Goods, unit: int = 4, rival: int = NO_RIVAL, by: Key = WATCH) -> "Table":
-        """A case by ticket, and a game begun."""
+        """A case by ticket, and a game begun, about a unit."""
         case = self.challenge(goods.sale, by)
-        self.games.begin(case, goods.exhibit, (unit, rival), by=by)
-        return Table(self, case, goods, unit, by)
+        self.games.begin(case, goods.exhibit, (0 if rival == NO_RIVAL else unit, rival), by=by)
+        table = Table(self, case, goods, unit, by)
+        table.to(BEGUN)
+        return table
 
 
 @dataclass
@@ -181,9 +183,6 @@ class Table:
         chosen = self.goods.units[self.goods.new_from + self.unit]
         rival = self.game["rival"] if rival is None else rival
         words = packed(run.value(at, LOGITS))
-        evidence = [
-            merkle.leaf_hash(prf(SALT, roots.EVIDENCE_LABEL, i) + leaf) for i, leaf in enumerate(self.goods.evidence())
-        ]
         seen = rival // 32 if rival < VOCABULARY else None
         return {
             "facts": FACTS,
@@ -200,11 +199,17 @@ class Table:
             "rival": b"" if seen is None else words[128 * seen :][:128],
             "rival_path": () if seen is None else merkle.prove(logits, seen),
             "salt": prf(SALT, roots.EVIDENCE_LABEL, self.unit),
-            "evidence_path": merkle.prove(evidence, self.unit),
+            "evidence_path": merkle.prove(self.evidence_leaves(), self.unit),
         }
+
+    def evidence_leaves(self) -> list[bytes]:
+        """Under the receipt's evidence root."""
+        return roots.evidence_leaves(self.goods.evidence(), SALT)
 
     def tree(self, run: Run, game: dict[str, Any]) -> Sequence[bytes]:
         """Leaf hashes of the tree that is narrowed, as a run has them."""
+        if game["place"] == EVIDENCE:
+            return self.evidence_leaves()
         if game["place"] == RUN:
             return run.positions()
         if game["place"] == NODE:
@@ -252,6 +257,8 @@ class Table:
         if game["stage"] == POINT:
             mine = self.below(truth, game, game["wide"])
             index = choose(len(self.shown)) if choose else first(self.shown, mine)
+            if game["place"] == EVIDENCE and not choose:
+                index = self.unit >> game["levels"] - game["wide"] & (1 << game["wide"]) - 1
             self.point(game, index)
         elif game["stage"] == PICK:
             mine_said = self.words(truth, game)
