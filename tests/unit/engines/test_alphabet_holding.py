@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from steelyard.engines.ir.holding import GraphHolding, Load, hashed
-from steelyard.engines.ir.patched import Patched
 
 from steelyard.engines.alphabet import Alphabet
 from steelyard.engines.alphabet_graph import GRAPH
 from steelyard.engines.base import Job, leaf
 from steelyard.engines.ir import encoding, evaluate
 from steelyard.engines.ir.facts import FACTS, Facts
+from steelyard.engines.ir.holding import GraphHolding, Load, hashed
+from steelyard.engines.ir.patched import Patched
 from steelyard.protocol import merkle
 
 JOB = Job((*b"weigh it", 0, 256, *b" again and again, more than 32"), 40, 6, 0, 0x3F800000, 0, 7)
