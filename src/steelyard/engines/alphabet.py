@@ -101,13 +101,21 @@ class Alphabet:
         """Ends runs in flight."""
         self._closed.set()
 
+    def trace(self, job: Job, answer: Sequence[int]) -> Evaluated:
+        """The run over prompt and answer, to be asked for any value; a liar's as it lies, too. Raises as `replay`."""
+        _refuse_units(answer)
+        self._refuse(job, max(len(answer), 1))
+        return self._evaluated([*job.prompt, *answer], job.answer_from)
+
     @contextmanager
     def holding(self, ids: Sequence[int], answer_from: int) -> Iterator[GraphHolding]:
-        """The run over prompt and answer as trees, for a dispute; a liar's as it lies, too. Raises as `replay`."""
+        """The same as trees, for a dispute. Raises as `replay`."""
         _refuse_units(ids)
+        yield GraphHolding(self._evaluated(ids, answer_from), self.language)
+
+    def _evaluated(self, ids: Sequence[int], answer_from: int) -> Evaluated:
         spoken = self.spoken(answer_from)
-        run = Evaluated(GRAPH, ids, lambda source, at, index: spoken(at).tables[source][index])
-        yield GraphHolding(run, self.language)
+        return Evaluated(GRAPH, ids, lambda source, at, index: spoken(at).tables[source][index])
 
     def spoken(self, answer_from: int) -> Callable[[int], Language]:
         """Which language each position is computed in, for an answer that begins at `answer_from`: its own; a liar's

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from steelyard.engines.ir.facts import FACTS, Facts
 
 from steelyard.engines.alphabet import Alphabet
 from steelyard.engines.alphabet_graph import GRAPH
 from steelyard.engines.base import Job, leaf
 from steelyard.engines.ir import encoding, evaluate
-from steelyard.engines.ir.facts import FACTS, Facts
 from steelyard.engines.ir.holding import GraphHolding, Load, hashed
 from steelyard.engines.ir.patched import Patched
 from steelyard.protocol import merkle
