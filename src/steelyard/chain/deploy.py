@@ -120,6 +120,11 @@ class Deployment:
         """EIP-712 domain."""
         return Domain(self.chain_id, self.escrow)
 
+    @property
+    def contracts(self) -> dict[str, Address]:
+        """All of them, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)[2:]}
+
     def save(self, path: Path) -> None:
         """Writes the JSON file."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")

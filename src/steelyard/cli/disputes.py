@@ -13,6 +13,7 @@ from steelyard.protocol.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from steelyard.cli.dispute_step import Explained
     from steelyard.engines.ir.graph import Node
     from steelyard.market.disputes import Dispute
     from steelyard.market.onchain import OnchainLedger
@@ -24,8 +25,8 @@ app = App(name="disputes", help="Games over receipts: who narrowed what, the ste
 @app.command(name="list")
 def list_(*, where: Place = HERE, as_json: screen.Json = False) -> None:
     """List the games of this market, the oldest first."""
-    _, disputes = _open(where)
-    rows: list[dict[str, Any]] = [{**asdict(one), "case": "0x" + one.case.hex()} for one in disputes.all()]
+    games = _disputes(where.ledger()).all()
+    rows: list[dict[str, Any]] = [{**asdict(one), "case": "0x" + one.case.hex()} for one in games]
     screen.show(rows, as_json, "no disputes")
 
 
@@ -51,18 +52,31 @@ def show(
         As `steelyard disputes list` shows it.
     """
     from steelyard.cli import dispute_svg, dispute_text
-    from steelyard.cli.dispute_step import described, explained
 
-    ledger, disputes = _open(where)
-    dispute = disputes.show(digest(case, "case"), described)
-    nodes = _nodes(ledger, dispute, model) if dispute.step is not None else ()
-    told = explained(dispute.step, nodes) if dispute.step is not None else None
+    dispute, told = read(where.ledger(), digest(case, "case"), model)
     if svg is not None:
         svg.write_text(dispute_svg.svg(dispute, told))
     if as_json:
         screen.show_json(plain({"dispute": asdict(dispute), "step": None if told is None else asdict(told)}))
     else:
         print(dispute_text.text(dispute, told), end="")
+
+
+def read(ledger: "OnchainLedger", case: bytes, model: str | None = None) -> "tuple[Dispute, Explained | None]":
+    """A game as it stands, and its last step in words, once there is one."""
+    from steelyard.cli.dispute_step import described, explained
+
+    dispute = _disputes(ledger).show(case, described)
+    if dispute.step is None:
+        return dispute, None
+    return dispute, explained(dispute.step, _nodes(ledger, dispute, model))
+
+
+def drawn(ledger: "OnchainLedger", case: bytes) -> str:
+    """The picture as text."""
+    from steelyard.cli import dispute_text
+
+    return dispute_text.text(*read(ledger, case))
 
 
 def plain(value: Any) -> Any:
@@ -77,13 +91,12 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _open(where: Place) -> "tuple[OnchainLedger, OnchainDisputes]":
+def _disputes(ledger: "OnchainLedger") -> "OnchainDisputes":
     from steelyard.chain.rpc import RpcChain
     from steelyard.market.onchain_disputes import OnchainDisputes
 
-    ledger = where.ledger()
     assert isinstance(ledger.chain, RpcChain)
-    return ledger, OnchainDisputes(ledger.chain, ledger.deployment)
+    return OnchainDisputes(ledger.chain, ledger.deployment)
 
 
 def _nodes(ledger: "OnchainLedger", dispute: "Dispute", told: str | None) -> "Sequence[Node]":

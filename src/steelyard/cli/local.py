@@ -22,12 +22,13 @@ def demo(
 ) -> None:
     """Run a whole market on this machine and tell its story; exit code 1 if a catchable liar got away."""
     _require_parts()
+    from steelyard.cli.disputes import drawn
     from steelyard.devnet.demo import run
 
     if json is not None:
         json.open("a").close()  # fails now rather than after the story
 
-    sys.exit(0 if run(model=model, json_file=json) else 1)
+    sys.exit(0 if run(model=model, json_file=json, draw=drawn) else 1)
 
 
 def up(

@@ -2,7 +2,9 @@
 
 import json
 import re
+import textwrap
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -11,9 +13,11 @@ from rich.panel import Panel
 from rich.table import Table
 
 from steelyard.devnet import market as markets
+from steelyard.devnet.liars import LIARS
 from steelyard.devnet.money import Row, Sum
 from steelyard.devnet.shop import Bought
 from steelyard.devnet.story import LIAR_QUESTION, QUESTION, Fate, Story
+from steelyard.market.onchain import OnchainLedger
 from steelyard.protocol.units import MICRO
 from steelyard.sdk.receipts import check
 from steelyard.verification.receipts import Finding, Status
@@ -24,7 +28,16 @@ MARKS = {Status.OK: "[green]✓[/]", Status.FAILED: "[red]✗[/]", Status.NOT_CH
 WIDTH = 140  # columns where there is no terminal
 
 
-def run(model: str = "smollm2", json_file: Path | None = None, console: Console | None = None) -> bool:
+Draw = Callable[[OnchainLedger, bytes], str]
+"""A dispute, by its case, as lines of text: drawing is the face's."""
+
+
+def run(
+    model: str = "smollm2",
+    json_file: Path | None = None,
+    console: Console | None = None,
+    draw: Draw = lambda _ledger, case: f"case 0x{case.hex()}",
+) -> bool:
     """Tells the story, writes the figures; says whether it went as it should: every catchable liar caught, money
     conserved. Raises what the market raises."""
     console = console or terminal()
@@ -34,7 +47,7 @@ def run(model: str = "smollm2", json_file: Path | None = None, console: Console 
         market = markets.up(WARES[model], tell=lambda what: status.update(f"{what} …"))
     try:
         with closing(Story(market)) as story:
-            _tell(story, console)
+            _tell(story, console, draw)
     finally:
         with console.status("stopping every process"):
             market.down()
@@ -63,11 +76,11 @@ def line(console: Console, text: str) -> None:
         console.print(text, soft_wrap=True)
 
 
-def _tell(story: Story, console: Console) -> None:
+def _tell(story: Story, console: Console, draw: Draw) -> None:
     market = story.market
     honest = len(market.sellers) - sum(1 for seller in market.sellers if seller.liar)
     console.print(
-        f"anvil, 6 contracts, {len(market.sellers)} providers ({honest} honest), {len(market.auditors)} auditors, "
+        f"anvil, {len(story.market.deployment.contracts)} contracts, {len(market.sellers)} providers ({honest} honest), {len(market.auditors)} auditors, "
         f"a gateway: {len(market.processes.nodes)} processes. Model: [bold]{market.card.name}[/], root "
         f"0x{market.card.model_root.hex()[:16]}…\n"
     )
@@ -76,7 +89,7 @@ def _tell(story: Story, console: Console) -> None:
     bought = story.honest(lambda piece: console.print(piece, end="", markup=False))
     console.print()
     _receipt(bought, console)
-    _liars(story, console)
+    _liars(story, console, draw)
     _verdict(story, bought, console)
     _money(story, console)
 
@@ -98,20 +111,25 @@ def _verdict(story: Story, bought: Bought, console: Console) -> None:
     console.print(f"   {mark} The honest answer was audited too. Auditor's signed verdict: [{style}]{said}[/]\n")
 
 
-def _liars(story: Story, console: Console) -> None:
+def _liars(story: Story, console: Console, draw: Draw) -> None:
     console.print(f"\n[bold]2. The liars[/], asked: {LIAR_QUESTION}")
     lying = [seller for seller in story.market.sellers if seller.liar]
     answers = []
     for seller in lying:
         with console.status(f"buying from {seller.name}"):
-            answers.append((seller, "audited", story.ask_liar(seller)))
+            level = LIARS[seller.liar].level
+            answers.append((seller, level, story.ask_liar(seller, level)))
         if seller.liar == "lower-bits":
             with console.status(f"buying from {seller.name} at level open"):
                 answers.append((seller, "open", story.ask_liar(seller, "open")))
     for seller, level, answer in answers:
-        with console.status(f"{seller.name}: audit, challenge, jury, ruling"):
+        how = "dispute game" if level == "disputable" else "jury"
+        with console.status(f"{seller.name}: audit, challenge, {how}, ruling"):
             fate = story.fate(seller, answer, level)
         _fate(fate, console)
+        if fate.case is not None:
+            console.print("\n   How the contract knew: `steelyard disputes show`\n")
+            console.print(textwrap.indent(draw(story.market.ledger, fate.case), "   "), markup=False)
 
 
 def _fate(fate: Fate, console: Console) -> None:

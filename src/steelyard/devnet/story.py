@@ -21,6 +21,7 @@ LIAR_QUESTION = "Name three things that can be weighed, and the unit for each of
 ANSWER_UNITS = 48
 LIAR_UNITS = 24
 RULING_SECONDS = 45.0
+GAME_SECONDS = 180.0
 POLL = 0.25
 
 
@@ -37,6 +38,8 @@ class Fate:
     detail: str
     slashed: int = 0
     """Micro-tokens."""
+    case: bytes | None = None
+    """Of the dispute game that decided, if one did."""
 
 
 @dataclass
@@ -99,23 +102,24 @@ class Story:
             why = "level open promises nothing that could be checked"
             fate = Fate(liar.liar, story, level, False, "none", why)
         else:
-            fate = self._ruling(liar, answer, story)
+            fate = self._ruling(liar, answer, story, level)
         self.figures.liars.append(fate)
         return fate
 
-    def _ruling(self, liar: Seller, answer: Bought, story: str) -> Fate:
-        deadline = time.monotonic() + RULING_SECONDS
+    def _ruling(self, liar: Seller, answer: Bought, story: str, level: str) -> Fate:
+        within = GAME_SECONDS if level == "disputable" else RULING_SECONDS
+        deadline = time.monotonic() + within
         found: dict[str, Any] = {}
         while time.monotonic() < deadline:
             found = self.shop.receipt(answer.id)
             for audit in found["audits"]:
                 check, _, detail = str(audit.get("detail", "")).partition(": ")
-                if audit.get("outcome") == "cheated":
-                    slashed = self._slashed(found["id"])
-                    if slashed:
-                        return Fate(liar.liar, story, "audited", True, check, detail, slashed)
+                slashed = self._slashed(found["id"]) if audit.get("outcome") == "cheated" else 0
+                if slashed:
+                    case = bytes.fromhex(audit["case"][2:]) if level == "disputable" else None
+                    return Fate(liar.liar, story, level, True, check, detail, slashed, case)
             time.sleep(POLL)
-        return Fate(liar.liar, story, "audited", False, "none", f"no ruling within {RULING_SECONDS:.0f} s: {found}")
+        return Fate(liar.liar, story, level, False, "none", f"no ruling within {within:.0f} s: {found}")
 
     def _slashed(self, receipt: str) -> int:
         digest = bytes.fromhex(receipt[2:])
