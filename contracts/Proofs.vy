@@ -119,15 +119,16 @@ def convict_end(
     shown: IRulings.Tie,
 ):
     """
-    A generated unit that is not the last one, at `index` of the answer, is an end id.
+    A generated unit, at `index` of the answer, is an end id and not the last one, or none of the vocabulary's.
     """
     # REFUSE
     found: exhibits.Parties = exhibits._parties(exhibit, order_signature, receipt_signature)
     assert exhibit.order.level > OPEN_LEVEL, "rulings.level-open"
     prefix: uint256 = exhibit.answer_units - exhibits._new(exhibit)
-    assert prefix <= index and index + 1 < exhibit.answer_units, "proofs.no-lie"
+    assert prefix <= index and index < exhibit.answer_units, "proofs.no-lie"
     openings._require_facts(exhibit.receipt.model_root, leaves, facts, path)
     id: uint256 = openings._unit(exhibit.receipt.response_root, exhibit.answer_units, index, unit)
-    assert openings._is_end(facts, id), "proofs.no-lie"
+    behind: bool = index + 1 < exhibit.answer_units and openings._is_end(facts, id)
+    assert behind or id >= openings._facts(facts).vocabulary, "proofs.no-lie"
     # WRITE
     self._punish(exhibit, found, empty(bytes32), shown)

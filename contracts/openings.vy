@@ -74,14 +74,9 @@ def _rise(count: uint256, index: uint256, leaf_hash: bytes32, path: DynArray[byt
     """
     The root over `count` leaves under which the leaf hash stands at `index` by this path; zero, which is no root, if there is none.
     """
-    if index >= count or count > 2**32 or len(path) != trees.depth(count):
+    if not trees.fits(count, index, len(path)):
         return empty(bytes32)
-    top: bytes32 = leaf_hash
-    at: uint256 = index
-    for sibling: bytes32 in path:
-        top = trees.node(sibling, top) if at & 1 == 1 else trees.node(top, sibling)
-        at >>= 1
-    return trees.seal(count, top)
+    return trees.climb(count, index, leaf_hash, path)
 
 
 @pure

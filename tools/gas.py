@@ -12,15 +12,17 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOT = ROOT / "bench" / "gas.json"
-CONTRACTS = ("Token", "Bonds", "Registry", "Escrow", "Orders", "Rulings", "Step")
+CONTRACTS = ("Token", "Bonds", "Registry", "Escrow", "Orders", "Rulings", "Games", "Answers", "Proofs", "Operands", "Step")
 
 sys.path.insert(0, str(ROOT / "tests" / "contracts"))
 
 import draws  # noqa: E402
 from courtroom import CHEATED, HONEST, NO_TIE, WATCH  # noqa: E402
 from desk import ANN, ANSWER, AUTHOR, EVE, PAUL, PROMPT, packed  # noqa: E402
-from on_anvil import AnvilCourtroom, AnvilDesk, AnvilWorld  # noqa: E402
+from gameroom import BEGUN, DEFENDERS, OVER, PICK, POINT, POST, SAY, STEP, WORDS  # noqa: E402
+from on_anvil import AnvilCourtroom, AnvilDesk, AnvilGameRoom, AnvilWorld  # noqa: E402
 from sources import compiled  # noqa: E402
+from toy_run import Lie  # noqa: E402
 from world import NOBODY, UNITS, key  # noqa: E402
 
 from steelyard.engines.canonical.blocks import WEIGHTS  # noqa: E402
@@ -32,8 +34,9 @@ SESSION, RIVAL, WATCHER = key("session"), key("rival"), key("watcher")
 
 def deployment() -> dict[str, int]:
     """Gas to deploy each contract."""
-    room = AnvilCourtroom()
-    room.deploy("Step", ())
+    room = AnvilGameRoom()
+    room.deploy("Operands", (room.deploy("Step", ()).address,))
+    del room.deployed["source"]
     return dict(room.deployed)
 
 
@@ -177,7 +180,32 @@ def of_rulings(gas: dict[str, int]) -> None:
     room.court.settle(case, by=EVE)
     gas["rulings.settle an acquittal"] = room.gas
     room.proofs.convict_twice(*room.twins(twice), NO_TIE, by=EVE)
-    gas["rulings.convict_twice"] = room.gas
+    gas["proofs.convict_twice"] = room.gas
+
+
+def of_games(gas: dict[str, int]) -> None:
+    """A game on the toy run, over 60 positions (so 64 children at first), about one of 100 turns of a fold; its step is a stub's, so
+    that `step.…` and the operands come on top. The dearest of each kind of move."""
+    room = AnvilGameRoom()
+    goods = room.goods(Lie(50, 1, 20, turn=77), text=tuple(range(56)))
+    table = room.disputed(goods)
+    whole = gas["game.begin"] = room.gas
+    names = {BEGUN: "answer", POST: "post", POINT: "point", SAY: "say", PICK: "pick", STEP: "step"}
+    while table.stage != OVER:
+        game = table.game
+        table.defend() if game["stage"] in DEFENDERS else table.attack()
+        ended = "words" if game["place"] == WORDS else "sums" if game["stage"] in (SAY, PICK) else ""
+        name = " ".join(filter(None, ("game." + names[game["stage"]], ended)))
+        gas[name] = max(gas.get(name, 0), room.gas)
+        whole += room.gas
+    gas["game.all moves"] = whole
+    silent = room.disputed(room.goods(nonce=1))
+    room.turn(10_000)
+    room.games.forfeit(silent.case, by=EVE)
+    gas["game.forfeit"] = room.gas
+    appealed = room.goods(nonce=2)
+    room.games.appeal(room.challenge(appealed.sale), appealed.exhibit, by=PAUL)
+    gas["game.appeal"] = room.gas
 
 
 def of_step(gas: dict[str, int]) -> None:
@@ -232,7 +260,7 @@ def turns() -> dict[str, Node]:
 def measure() -> dict[str, dict[str, int]]:
     """The whole snapshot."""
     gas: dict[str, int] = {}
-    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders, of_rulings, of_step, of_sampling):
+    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders, of_rulings, of_games, of_step, of_sampling):
         part(gas)
     sizes = {name: len(compiled(name).runtime) for name in CONTRACTS}
     return {"runtime bytes, at most 24,576": sizes, "gas to deploy": deployment(), "gas": gas}

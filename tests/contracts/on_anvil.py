@@ -11,6 +11,7 @@ from typing import Any
 
 from courtroom import Courtroom
 from desk import Desk
+from gameroom import GameRoom
 from moves import Town
 from world import START, World
 
@@ -129,6 +130,10 @@ class AnvilCourtroom(OnAnvil, Courtroom):
         for _ in range(2):
             self.token.approve(self.court.address, 0, by=self.deployer)
         return super().seat(case)
+
+
+class AnvilGameRoom(OnAnvil, GameRoom):
+    """With games."""
 
 
 class AnvilTown(OnAnvil, Town):

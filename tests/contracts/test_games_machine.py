@@ -1,7 +1,7 @@
 """An honest player against anything: a defender with the truth never loses, a challenger of a lie never loses.
 
-One side follows the rules of `gameroom`; the other does what the draw says: legal moves of its own choice, garbage, silence, appeals,
-moves of the other's. Strangers seize what anyone may. After every step money is where it should be.
+One side follows the rules of `gameroom`; the other does what the draw says: legal moves of its own choice, garbage,
+silence, an appeal. Strangers do what anyone may. After every step money is where it should be.
 """
 
 from typing import Any
@@ -91,16 +91,21 @@ class Games(RuleBasedStateMachine):
     def move(self, choice: int) -> None:
         """A legal move; of a challenger any of all that there are."""
         table = self.game
-        try:
-            if self.lies:
-                table.defend()
-            elif table.stage == STEP:
-                table.attack()
-            else:
-                table.attack(choose=lambda number: choice % number)
-        except Reverted as refused:
-            assert str(refused) == "games.index"  # behind the last leaf
+        if self.lies:
+            table.defend()
+        elif table.stage == STEP:
+            table.attack()
+        else:
+            table.attack(choose=lambda number: self.there(choice % number))
         self.respond()
+
+    def there(self, index: int) -> int:
+        """The child of that index, or the last one that has a leaf below it."""
+        game = self.game.game
+        if game["stage"] == PICK:
+            return index
+        last = (game["count"] - 1) >> (game["levels"] - game["wide"])
+        return int(min(index, last - (game["base"] << game["wide"])))
 
     @precondition(lambda self: not self.over())
     @rule(
@@ -171,12 +176,11 @@ class Games(RuleBasedStateMachine):
         game = table.game
         clock = game["defender_clock" if game["stage"] in DEFENDERS else "challenger_clock"]
         late = self.room.now - game["since"] > clock
-        try:
+        if late or self.twins:
             self.room.games.forfeit(table.case, by=EVE)
-        except Reverted:
-            assert not (late or self.twins)
         else:
-            assert late or self.twins
+            with pytest.raises(Reverted, match=r"^games\.early$"):
+                self.room.games.forfeit(table.case, by=EVE)
 
     @precondition(lambda self: not self.over() and not self.twins)
     @rule(rare=st.integers(0, 9))
