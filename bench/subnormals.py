@@ -1,10 +1,10 @@
-"""How much slower each kernel is when its numbers are subnormal: milliseconds for all layers' calls of one decode step.
+"""How much slower each kernel is on the least numbers that it can meet: milliseconds of one decode step, all layers.
 
     python bench/subnormals.py [--model NAME] [--position 511] [--rounds 30]
 
-One thread, one token. Every kernel runs alone over all layers, on ordinary inputs and on inputs chosen so that nearly
-every float operation takes or gives a subnormal number (what that needs is in the last column); the rounds alternate,
-the least time counts.
+One thread, one token. Every kernel runs alone over all layers, on ordinary inputs and on hostile ones: what enters a
+chain of products is as small as the kernels before leave it (ARI-6), all else is chosen so that nearly every float
+operation takes or gives a subnormal number. The last column says how; the rounds alternate, the least time counts.
 """
 
 import argparse
@@ -15,19 +15,21 @@ import numpy as np
 
 from steelyard.engines import store
 from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.interpreter import CHUNKS, KERNEL
 from steelyard.engines.canonical.model import Feed, Model
 from steelyard.engines.canonical.program import address, aligned
 
-TINY = np.float32(2.0**-130)
-"""A subnormal number."""
+SUBNORMAL = 2.0**-130
+LEAST = 2.0**-40
+"""What is smaller is 0 in a chain of products."""
 
 
 class Bench:
     """A model behind `position` positions of ordinary keys and values."""
 
     def __init__(self, name: str, position: int) -> None:
-        self.model: Model = models.load(models.open_file(store.path(name)), 1)
+        self.model: Model = models.load(models.open_file(store.find(name)), 1)
         self.memory = self.model._memory
         self.pages = [
             aligned((self.model.page_bytes // 4,), np.float32) for _ in range(position // self.model.recipe.page + 1)
@@ -38,13 +40,17 @@ class Bench:
         names = {place: name for name, place in self.model.native.address.items()}
         self.kernels = np.array([names[place] for place in self.model._program.code[:, KERNEL]])
 
-    def everything(self, number: float, spread: bool = True) -> None:
-        """Numbers near `number` wherever a kernel reads activations, keys or values."""
+    def everything(self, number: float) -> None:
+        """Numbers near `number` wherever a kernel reads activations, keys or values; none in a chain below `LEAST`."""
         chance = np.random.default_rng(1)
         m = self.memory
         for array in (m.x, m.normed, m.qkv, m.mixed, m.gated, m.inner, m.states, m.scales, m.sums, *self.pages):
-            numbers = chance.standard_normal(array.size) if spread else np.ones(array.size)
+            numbers = chance.standard_normal(array.size)
             array[:] = (numbers * number).astype(np.float32).reshape(array.shape)
+        for array in (m.normed, m.mixed, m.inner, m.states, *self.pages):
+            array[abs(array) < LEAST] = 0
+        for array in (m.scales, m.sums):
+            array[abs(array) < LEAST / 127] = 0
 
     def seconds(self, kernel: str) -> float:
         code = np.ascontiguousarray(self.model._program.code[self.kernels == kernel])
@@ -58,30 +64,41 @@ def cases(bench: Bench) -> list[tuple[str, Callable[[], None], str]]:
     """Kernel, how its memory is made hostile, what that takes."""
 
     def all_but_one() -> None:
-        bench.everything(TINY)
-        for array in (bench.memory.x, bench.memory.mixed, bench.memory.gated):
-            array[:, ::32] = 1.0
+        bench.everything(SUBNORMAL)
+        bench.memory.x[:, ::32] = 1.0
 
-    def queries_and_keys() -> None:
-        bench.everything(2.0**-68)
+    def subnormal() -> None:
+        bench.everything(SUBNORMAL)
 
-    def values() -> None:
-        bench.everything(TINY)
+    def least() -> None:
+        bench.everything(2 * LEAST)
+        bench.memory.qkv[abs(bench.memory.qkv) < LEAST] = 0
+
+    def blocks() -> None:
+        bench.everything(LEAST / 64)
 
     def gate() -> None:
         bench.everything(2.0**-20)
-        bench.memory.gated[:, : bench.memory.inner.shape[1]] = -87.5
+        bench.memory.gated[:, : bench.memory.inner.shape[1]] = -86.5
 
-    matrices = sorted({k for k in bench.kernels if k not in ("norm", "rotate", "attention", "quantise", "gate")})
-    rows = [(k, values, "weight scale x activation scale < 2^-126") for k in matrices]
+    found = {str(kernel) for kernel in bench.kernels}
+    rows: list[tuple[str, Callable[[], None], str]] = []
+    for kind in sorted(found & FORMATS.keys()):
+        plain = FORMATS[kind].plain
+        rows.append(
+            (
+                kind,
+                least if plain else blocks,
+                "activations near 2^-40" if plain else "scales of activations near 2^-46",
+            )
+        )
     return [
         *rows,
         ("norm", all_but_one, "all but one number in 32 subnormal"),
-        ("quantise", all_but_one, "all but one number in 32 subnormal"),
-        ("rotate", values, "queries and keys subnormal"),
-        ("attention", queries_and_keys, "queries and keys near 2^-68"),
-        ("attention", values, "queries, keys and values subnormal"),
-        ("gate", gate, "gate below -80, up near 2^-20"),
+        ("quantise", least, "numbers near 2^-40"),
+        ("rotate", subnormal, "queries and keys subnormal"),
+        ("attention", least, "queries, keys and values near 2^-40"),
+        *((kernel, gate, "gate near -86, up near 2^-20") for kernel in sorted(found & {"silu", "gelu"})),
     ]
 
 

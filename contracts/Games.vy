@@ -189,13 +189,14 @@ PICK: constant(uint256) = 6
 STEP: constant(uint256) = 7
 OVER: constant(uint256) = 8
 
-RUN: constant(uint256) = 1
-NODES: constant(uint256) = 2
-LEAVES: constant(uint256) = 3
-WORDS: constant(uint256) = 4
-CHAINS: constant(uint256) = 5
-TURNS: constant(uint256) = 6
-EARLY: constant(uint256) = 7  # BEGUN: the end of the answer is disputed, not a unit
+EVIDENCE: constant(uint256) = 1
+RUN: constant(uint256) = 2
+NODES: constant(uint256) = 3
+LEAVES: constant(uint256) = 4
+WORDS: constant(uint256) = 5
+CHAINS: constant(uint256) = 6
+TURNS: constant(uint256) = 7
+EARLY: constant(uint256) = 8  # BEGUN: the end of the answer is disputed, not a unit
 
 DISPUTABLE: constant(uint8) = 3
 HONEST: constant(uint8) = 1
@@ -204,9 +205,9 @@ CHEATED: constant(uint8) = 2
 RULINGS: immutable(IRulings)
 OPERANDS: immutable(IOperands)
 ANSWERS: immutable(Answers.__interface__)
-base: public(immutable(uint256))
-per_position: public(immutable(uint256))
-move_fee: public(immutable(uint256))
+BASE: immutable(uint256)
+PER_POSITION: immutable(uint256)
+MOVE_FEE: immutable(uint256)
 
 games: HashMap[bytes32, Stored]
 
@@ -222,9 +223,9 @@ def __init__(rulings: IRulings, operands: IOperands, answers: Answers.__interfac
     RULINGS = rulings
     OPERANDS = operands
     ANSWERS = answers
-    base = terms.base
-    per_position = terms.per_position
-    move_fee = terms.move_fee
+    BASE = terms.base
+    PER_POSITION = terms.per_position
+    MOVE_FEE = terms.move_fee
 
 
 # ------------------------------------------------------------------ reading and writing words
@@ -302,7 +303,7 @@ def game_of(case: bytes32) -> Game:
     g: Stored = self.games[case]
     t: Turn = self._turn(case)
     s: Spot = self._spot(case)
-    begun: bool = t.stage <= BEGUN
+    begun: bool = t.stage <= BEGUN or t.place == EVIDENCE
     narrowed: bool = t.place >= LEAVES and t.place != EARLY
     saying: bool = t.stage == PICK
     return Game(
@@ -409,7 +410,7 @@ def _leave(case: bytes32, t: Turn, seen: bytes32, move: bytes32):
 def _end(case: bytes32, moves: uint256, outcome: uint8, why: String[16]):
     # WRITE
     self.games[case].turn = OVER | (moves << 32)
-    ruled: uint8 = extcall RULINGS.finish(case, outcome, moves * move_fee)
+    ruled: uint8 = extcall RULINGS.finish(case, outcome, moves * MOVE_FEE)
     # TELL
     log Ended(case=case, outcome=ruled, why=why)
 
@@ -456,8 +457,8 @@ def appeal(case: bytes32, shown: exhibits.Exhibit):
     self.games[case].challenger = convert(taken.challenger, uint256) << 64
     t: Turn = empty(Turn)
     t.stage = CALLED
-    t.defender = base
-    t.challenger = base
+    t.defender = BASE
+    t.challenger = BASE
     t.since = block.timestamp
     self._leave(case, t, keccak256(abi_encode(chain.id, self, case)), empty(bytes32))
     # TELL
@@ -467,7 +468,7 @@ def appeal(case: bytes32, shown: exhibits.Exhibit):
 @internal
 def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: uint256, rival: uint256) -> uint256:
     """
-    Takes the case, unless an appeal has; how many units were generated.
+    Takes the case, unless an appeal has; how many units were generated. Clocks are for so many `positions`.
     """
     # REFUSE
     t: Turn = self._turn(case)
@@ -490,9 +491,13 @@ def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: ui
     new: uint256 = staticcall ANSWERS.followed(shown, receipt)
     # WRITE
     self.games[case].challenger = (convert(challenger, uint256) << 64) | (rival << 32)
-    clock: uint256 = base + per_position * min(positions, MAX_POSITIONS)
+    clock: uint256 = BASE + PER_POSITION * min(positions, MAX_POSITIONS)
     t.stage = BEGUN
     t.place = place
+    if place == EVIDENCE:
+        t.stage = POST
+        t.count = new
+        t.levels = trees.depth(new)
     t.defender = clock
     t.challenger = clock - used
     t.since = block.timestamp
@@ -503,15 +508,20 @@ def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: ui
 @external
 def begin(case: bytes32, shown: exhibits.Exhibit, claim: Claim):
     """
-    The challenger disputes one generated unit, and perhaps names an id that the sampling rule would have preferred.
+    The challenger disputes the evidence root, whose tree is then narrowed to a unit; or it names a unit and an id that the sampling
+    rule would have preferred there.
     """
     # REFUSE
     prompt: uint256 = convert(shown.order.prompt_units, uint256)
-    positions: uint256 = prompt + claim.unit
-    assert 0 < positions and max(positions, shown.answer_units) <= U32, "games.unit"
     assert claim.rival <= NOBODY, "games.rival"
+    sampled: bool = claim.rival < NOBODY
+    assert sampled or claim.unit == 0, "games.unit"
+    positions: uint256 = prompt + claim.unit if sampled else 0
+    assert 0 < prompt and max(positions, prompt + shown.answer_units) <= U32, "games.unit"
     # WRITE
-    new: uint256 = self._begin(case, shown, 0, positions, claim.rival)
+    place: uint256 = 0 if sampled else EVIDENCE
+    new: uint256 = self._begin(case, shown, place, prompt + shown.answer_units, claim.rival)
+    assert new > 0, "games.nothing"
     assert claim.unit < new, "games.unit"
     drawn: uint256 = (convert(shown.order.seed, uint256) << 32) | convert(shown.order.temperature, uint256)
     text: uint256 = (prompt << 64) | (convert(shown.order.answer_from, uint256) << 32) | shown.answer_units
@@ -520,6 +530,7 @@ def begin(case: bytes32, shown: exhibits.Exhibit, claim: Claim):
     self.games[case].prompt_root = shown.order.prompt_root
     self.games[case].response_root = shown.receipt.response_root
     self.games[case].root = shown.receipt.evidence_root
+    self.games[case].at = shown.receipt.evidence_root
     # TELL
     log Begun(
         case=case,
@@ -643,12 +654,12 @@ def _wide(levels: uint256) -> uint256:
 @internal
 def _sealed(t: Turn, top: bytes32) -> bytes32:
     """
-    What is known of a node: its hash, or at the top of a tree the root's (of the run) or the root's leaf hash (of all others).
+    What is known of a node: its hash, or at the top of a tree the root's (of evidence or the run) or the root's leaf hash (of others).
     """
     if t.levels != trees.depth(t.count):
         return top
     root: bytes32 = trees.seal(t.count, top)
-    return root if t.place == RUN else trees.leaf(root)
+    return root if t.place in [EVIDENCE, RUN] else trees.leaf(root)
 
 
 @external
@@ -709,7 +720,13 @@ def point(case: bytes32, seen: bytes32, index: uint256, child: bytes32, path: Dy
     t: Turn = self._point(case, self._enter(case, seen, POINT), index, child, path)
     assert t.place != NODES or t.levels > 0, "games.node"
     # WRITE
-    if t.levels == 0 and t.place == RUN:
+    if t.levels == 0 and t.place == EVIDENCE:
+        # the run that is disputed ends at the position that chose this unit
+        order: uint256 = self.games[case].order
+        self.games[case].order = order | (((order >> 64) & U32) + t.base) << 96
+        t.stage = BEGUN
+        t.place = 0
+    elif t.levels == 0 and t.place == RUN:
         spot: Spot = empty(Spot)
         spot.position = t.base
         self._keep(case, spot)

@@ -53,12 +53,19 @@ def depth(count: uint256) -> uint256:
 
 @internal
 @pure
-def verify(root: bytes32, count: uint256, index: uint256, leaf_hash: bytes32, path: DynArray[bytes32, MAX_DEPTH]) -> bool:
+def fits(count: uint256, index: uint256, levels: uint256) -> bool:
     """
-    @dev True if leaf_hash stands at `index` of `count` leaves under root.
+    @dev True if a leaf stands at `index` of `count` leaves, and paths to their root have so many levels.
     """
-    if index >= count or count > (1 << MAX_DEPTH) or len(path) != self.depth(count):
-        return False
+    return index < count and count <= (1 << MAX_DEPTH) and levels == self.depth(count)
+
+
+@internal
+@pure
+def climb(count: uint256, index: uint256, leaf_hash: bytes32, path: DynArray[bytes32, MAX_DEPTH]) -> bytes32:
+    """
+    @dev The root under which leaf_hash stands at `index` of `count` leaves, if this is its path. To be asked only if it `fits`.
+    """
     top: bytes32 = leaf_hash
     at: uint256 = index
     for sibling: bytes32 in path:
@@ -67,4 +74,13 @@ def verify(root: bytes32, count: uint256, index: uint256, leaf_hash: bytes32, pa
         else:
             top = self.node(top, sibling)
         at = at // 2
-    return self.seal(count, top) == root
+    return self.seal(count, top)
+
+
+@internal
+@pure
+def verify(root: bytes32, count: uint256, index: uint256, leaf_hash: bytes32, path: DynArray[bytes32, MAX_DEPTH]) -> bool:
+    """
+    @dev True if leaf_hash stands at `index` of `count` leaves under root.
+    """
+    return self.fits(count, index, len(path)) and self.climb(count, index, leaf_hash, path) == root

@@ -32,6 +32,18 @@ def fma(a: np.float32, b: np.float32, c: np.float32) -> np.float32:
     return single(Fraction(product) + Fraction(float(c)))
 
 
+def snap(x: np.float32) -> np.float32:
+    return ZERO if abs(x) < F(2.0**-40) else x
+
+
+def chain(a: list[np.float32], b: list[np.float32]) -> np.float32:
+    """The products of two rows, added in order."""
+    total = ZERO
+    for x, y in zip(a, b, strict=True):
+        total = fma(x, y, total)
+    return total
+
+
 def tree(sums: list[np.float32]) -> np.float32:
     """16 numbers: i with i+8, then i+4, i+2, i+1."""
     while len(sums) > 1:
@@ -209,30 +221,23 @@ class Matrix:
 
     def dot(self, x: list[np.float32]) -> list[np.float32]:
         if self.rows:
-            return [self._chain(row, x) for row in self.rows]
+            return [chain([snap(w) for w in row], x) for row in self.rows]
         quantised = [quantise(x[i : i + 32]) for i in range(0, len(x), 32)]
         return [self._sum(row, quantised) for row in self.blocks]
 
-    @staticmethod
-    def _chain(row: list[np.float32], x: list[np.float32]) -> np.float32:
-        total = ZERO
-        for w, number in zip(row, x, strict=True):
-            total = fma(w, number, total)
-        return total
-
     def _sum(self, row: list, quantised: list[tuple[np.float32, list[int]]]) -> np.float32:
-        total = ZERO
+        terms = []
         for (d, m, factors, weights), (dx, numbers) in zip(row, quantised, strict=True):
             dot = sum(factors[i // 16] * w * q for i, (w, q) in enumerate(zip(weights, numbers, strict=True)))
-            total = fma(d * dx, F(dot), total)
+            terms.append((d * dx, F(dot)))
             if m is not None:
-                total = fma(m, dx * F(sum(numbers)), total)
-        return total
+                terms.append((m, dx * F(sum(numbers))))
+        return chain(*map(list, zip(*terms, strict=True)))
 
 
 def quantise(block: list[np.float32]) -> tuple[np.float32, list[int]]:
     greatest = max(abs(x) for x in block)
-    if greatest < F(2.0**-90):
+    if greatest < F(2.0**-40):
         return ZERO, [0] * 32
     inverse = F(127) / greatest
     return greatest / F(127), [int(np.rint(x * inverse)) for x in block]
@@ -243,7 +248,7 @@ def norm(x: list[np.float32], weight: list[np.float32], epsilon: np.float32) -> 
     for i, number in enumerate(x):
         sums[i % 16] = fma(number, number, sums[i % 16])
     r = ONE / np.sqrt(tree(sums) / F(len(x)) + epsilon)
-    return [number * r * w for number, w in zip(x, weight, strict=True)]
+    return [snap(number * r * w) for number, w in zip(x, weight, strict=True)]
 
 
 def turns(base: float, head: int, position: int) -> list[tuple[np.float32, np.float32]]:
@@ -294,12 +299,12 @@ class Model:
             at = f"blk.{layer}."
             y = norm(x, t[at + "attn_norm.weight"], self.epsilon)
             q, k, v = (t[f"{at}attn_{n}.weight"].dot(y) for n in "qkv")
-            cache[layer].append((self._rotate(k, turn), v))
+            cache[layer].append((self._rotate(k, turn), [snap(number) for number in v]))
             mixed = self._attend(self._rotate(q, turn), cache[layer])
             x = [a + b for a, b in zip(x, t[at + "attn_output.weight"].dot(mixed), strict=True)]
             y = norm(x, t[at + "ffn_norm.weight"], self.epsilon)
             g, u = (t[f"{at}ffn_{n}.weight"].dot(y) for n in ("gate", "up"))
-            inner = [a / (exp(-a) + ONE) * b for a, b in zip(g, u, strict=True)]
+            inner = [snap(a / (exp(-a) + ONE) * b) for a, b in zip(g, u, strict=True)]
             x = [a + b for a, b in zip(x, t[at + "ffn_down.weight"].dot(inner), strict=True)]
         state = norm(x, t["output_norm.weight"], self.epsilon)
         return state, t.get("output.weight", t["token_embd.weight"]).dot(state)
@@ -308,7 +313,7 @@ class Model:
         out = []
         for i in range(0, len(x), 2):
             c, s = turn[i // 2 % (self.head // 2)]
-            out += [fma(x[i], c, x[i + 1] * -s), fma(x[i + 1], c, x[i] * s)]
+            out += [snap(fma(x[i], c, x[i + 1] * -s)), snap(fma(x[i + 1], c, x[i] * s))]
         return out
 
     def _attend(self, q: list[np.float32], cache: list) -> list[np.float32]:
@@ -316,19 +321,13 @@ class Model:
         scale = F(1 / math.sqrt(self.head))
         for h in range(self.heads):
             first = h * self.keys // self.heads * self.head
-            scores = []
-            for key, _ in cache:
-                total = ZERO
-                for d in range(self.head):
-                    total = fma(q[h * self.head + d], key[first + d], total)
-                scores.append(total * scale)
-            weights = [exp(s - max(scores)) for s in scores]
+            turned = q[h * self.head : (h + 1) * self.head]
+            scores = [snap(chain(turned, key[first : first + self.head]) * scale) for key, _ in cache]
+            weights = [ZERO if s - max(scores) < -27 else exp(s - max(scores)) for s in scores]
             sums = [ZERO] * 16
             for p, w in enumerate(weights):
                 sums[p % 16] = sums[p % 16] + w
             for d in range(self.head):
-                total = ZERO
-                for w, (_, value) in zip(weights, cache, strict=True):
-                    total = fma(w, value[first + d], total)
-                out.append(total / tree(sums))
+                total = chain(weights, [value[first + d] for _, value in cache])
+                out.append(snap(total / tree(sums)))
         return out

@@ -16,13 +16,14 @@ from steelyard.engines.canonical.fields import FIELDS
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.lowering import Lowering
 from steelyard.engines.canonical.pool import Pool
+from steelyard.engines.draws import Draw
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.encoding import CODES, step, takes
 from steelyard.engines.ir.encoding import KINDS as CODED
 from steelyard.engines.ir.evaluate import canonical
 from steelyard.engines.ir.scalars import OPERATIONS
-from steelyard.engines.sampling import Draw, Sampler
+from steelyard.engines.sampling import Sampler
 from vectors import Case, hexed, write
 
 Array = NDArray[Any]
@@ -32,7 +33,7 @@ EDGES = (
     *(0xFF800000, 0x7FC00000),
 )
 """Zeros, subnormals, ties, one and its neighbour, where functions change their form, the greatest, infinities, NaN."""
-WHOLE = (0, 1, 2, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7F800000, 0x12800000)
+WHOLE = (0, 1, 2, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7F800000, 0x2B800000)
 DOMAINS = {"log": lambda w: 0x00800000 <= w < 0x7F800000, "round": lambda w: w & 0x7FFFFFFF < 0x4A800000}
 """Where an operation is defined, if not everywhere."""
 
@@ -93,7 +94,9 @@ def blocks() -> Iterator[Case]:
         elements, size = KINDS_OF[kind]
         if FORMATS[kind].plain:
             kinds: dict[str, Any] = {"f32": "<f4", "f16": "<f2", "bf16": "<f4"}
-            raw = chance.standard_normal(256).astype(kinds[kind]).view(np.uint8)
+            numbers = chance.standard_normal(256)
+            numbers[::16] *= 1 if kind == "f16" else 2.0**-40
+            raw = numbers.astype(kinds[kind]).view(np.uint8)
             raw = raw.reshape(-1, 4)[:, 2:].reshape(-1) if kind == "bf16" else raw
         else:
             raw = chance.integers(0, 256, 256 // elements * size).astype(np.uint8)

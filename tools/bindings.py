@@ -15,7 +15,19 @@ from typing import Any
 from eth_utils import keccak
 
 ROOT = Path(__file__).parent.parent
-CONTRACTS = ("Token", "Registry", "Bonds", "Escrow", "Orders", "Rulings", "Games", "Answers", "Proofs", "Step")
+CONTRACTS = (
+    "Token",
+    "Registry",
+    "Bonds",
+    "Escrow",
+    "Orders",
+    "Rulings",
+    "Games",
+    "Answers",
+    "Proofs",
+    "Operands",
+    "Step",
+)
 OUT = ROOT / "src" / "steelyard" / "chain"
 SIZE_LIMIT = 24_576  # EIP-170
 

@@ -14,7 +14,7 @@ END = "<!-- end of fields -->\n"
 DEFAULTS = {"version": "1.", "channel": "Id of the channel.", "model_root": "Rule P4; the same as the registration's."}
 DEFAULTS |= {"kind": "Kind of work: 1 ids from ids, 2 UTF-8 bytes from bytes.", "receipt": "Digest of the receipt."}
 DEFAULTS |= {
-    "level": "1 open, 2 audited, 3 disputable, 4 quorum, 5 attested, 6 proved, 7 sealed; 1 and 2 are sold so far."
+    "level": "1 open, 2 audited, 3 disputable, 4 quorum, 5 attested, 6 proved, 7 sealed; 1 to 3 are sold so far."
 }
 DEFAULTS |= {"provider": "Who sells, is paid and signs.", "case": "Id of the case.", "juror": "Who votes."}
 DEFAULTS |= {"order": "Digest of the order.", "offer": "Digest of the offer.", "auditor": "Who may audit, or did."}

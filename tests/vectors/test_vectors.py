@@ -13,11 +13,12 @@ from bare_kernels import Bare
 from steelyard.engines.canonical import native, rope
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.grammars import Grammars
-from steelyard.engines.ir import encoding
+from steelyard.engines.ir import encoding, graph, leaves
 from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.protocol import merkle, price, roots
 from steelyard.protocol.eip712 import Domain, read_hex
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import Facts
 from steelyard.protocol.keys import Key, checksum, recover
 from steelyard.protocol.records import RECORDS, Offer
 
@@ -180,6 +181,42 @@ def step(told: dict[str, Any]) -> Any:
     return shown(encoding.step(raw(told["body"]), operands, told["indices"], told["position"]).to_bytes(4, "big"))
 
 
+SOURCES: dict[str, Callable[[dict[str, Any]], leaves.Source]] = {
+    "index": lambda load: leaves.NodeAt(load["index"]),
+    "code": lambda load: leaves.FileAt(load["code"], load["first_leaf"]),
+    "root": lambda load: leaves.TableAt(raw(load["root"])),
+}
+
+
+def node(told: dict[str, Any]) -> Any:
+    """Bytes are read, a node is written."""
+    if "leaf" in told:
+        return leaves.decode(raw(told["leaf"]))
+    body, views, sources = encoding.decode(raw(told["body"])), [], {}
+    for number, load in enumerate(told["loads"]):
+        (kind,) = SOURCES.keys() & load.keys()
+        sources[str(number)] = SOURCES[kind](load)
+        offset = graph.Affine(int(load["offset"][0]), load["offset"][1])
+        strides, by_id = tuple(load["strides"]), load["by_id"]
+        views.append(graph.View(str(number), strides, offset, load["position_axis"], by_id, load["width"]))
+    space, fold = (tuple(graph.Affine(*extent) for extent in told[axes]) for axes in ("space", "fold"))
+    kinds = "".join({1: "f", 2: "i"}.get(code, "v") for code in body.given[: len(views)])
+    more = {"fold": fold, "lanes": max(told["chains"], 1), "start": int(told["start"], 16), "join": told["join"]}
+    found = graph.Node("", told["kind"], space, tuple(views), kinds, body.instructions, **more)
+    leaf = leaves.written(found, sources)
+    assert leaves.decode(leaf) == leaves.Leaf(found, sources)
+    return shown(leaf)
+
+
+def fact(told: dict[str, Any]) -> Any:
+    """Bytes are read, facts are written."""
+    if "leaf" in told:
+        return Facts.read(raw(told["leaf"]))
+    known = Facts(**{**told, "graph_root": raw(told["graph_root"]), "ends": tuple(told["ends"])})
+    assert Facts.read(known.raw()) == known
+    return shown(known.raw())
+
+
 REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "records": record,
     "malformed": malformed,
@@ -195,6 +232,8 @@ REPLAY: dict[str, Callable[[dict[str, Any]], Any]] = {
     "turns": turn,
     "draws": draw,
     "steps": step,
+    "nodes": node,
+    "facts": fact,
 }
 CASES = sorted(path for folder in REPLAY for path in (VECTORS / folder).glob("*.json"))
 

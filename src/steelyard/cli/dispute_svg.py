@@ -137,7 +137,7 @@ def _end(dispute: Dispute, y: int) -> tuple[list[str], int]:
     if dispute.slashed is not None and dispute.amount is not None:
         lines.append((f"{dispute.slashed} is slashed by {screen.tokens(dispute.amount)} tokens", "ink"))
     sides = (("provider", dispute.provider), ("challenger", dispute.challenger))
-    clocks = ", ".join(f"{who} {side.used:,} of {side.allowed:,} s" for who, side in sides)
+    clocks = ", ".join(f"{who} {side.used:,} s" for who, side in sides)
     lines.append((f"{len(dispute.moves)} moves, {dispute.gas:,} gas; clocks: {clocks}", "dim"))
     parts = [_text(24, y + 10 + 22 * i, words, how) for i, (words, how) in enumerate(lines)]
     return parts, y + 22 * len(lines) + 14

@@ -72,7 +72,7 @@ def _head(dispute: Dispute) -> list[str]:
 
 
 def _side(side: Side) -> str:
-    return f"{side.address}  {side.moves} moves, {side.used:,} of {side.allowed:,} s"
+    return f"{side.address}  {side.moves} moves, {side.used:,} s"
 
 
 def _rounds(dispute: Dispute) -> list[str]:

@@ -35,9 +35,9 @@ class Selling:
     model: Annotated[str, Parameter(help=ENGINE)]
     price_in: Annotated[str, Parameter(help="Tokens per million prompt units, such as 0.20.")]
     price_out: Annotated[str, Parameter(help="Tokens per million answer units.")]
-    level: Annotated[tuple[Literal["open", "audited"], ...], Parameter(negative=(), help="One offer for each.")] = (
-        "audited",
-    )
+    level: Annotated[
+        tuple[Literal["open", "audited", "disputable"], ...], Parameter(negative=(), help="One offer for each.")
+    ] = ("audited",)
     registration: Annotated[str | None, Parameter(help="Id; the first one of the model's root if not said.")] = None
     register: Annotated[
         bool, Parameter(negative=(), help="provide: register the model if nobody has, without royalty.")

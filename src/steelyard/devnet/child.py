@@ -48,7 +48,7 @@ class Examined:
 
     def __init__(self, honest: Any, lying: Any) -> None:
         self.card, self.lying, self._honest, self._asked = honest.card, lying, honest, 0
-        self.close, self.replay = honest.close, honest.replay
+        self.close, self.replay, self.holding = honest.close, honest.replay, lying.holding
 
     def generate(self, job: Any) -> Any:
         """The first runs are the doctor's."""

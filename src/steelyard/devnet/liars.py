@@ -4,14 +4,19 @@ Nothing that detects them reads these names: a test gives them each other's and 
 """
 
 import hashlib
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from steelyard.engines.base import Card, Engine, Job, Replay, Step, Text
+from steelyard.engines.base import Card, Engine, Job, Replay, Step, Text, leaf
+from steelyard.engines.ir.leaves import decode
+from steelyard.engines.ir.patched import Patched
 from steelyard.nodes.provider.node import Provider
+from steelyard.protocol.facts import Facts
 from steelyard.protocol.records import Receipt
 from steelyard.wire.messages import AuditPackage, Frame, OrderRequest, sign_record
 
@@ -29,6 +34,10 @@ class Masked:
     def replay(self, job: Job, answer: Sequence[int]) -> Replay:
         """The inner engine's."""
         return self.inner.replay(job, answer)
+
+    def holding(self, ids: Sequence[int], answer_from: int) -> AbstractContextManager[Any]:
+        """The inner engine's."""
+        return self.inner.holding(ids, answer_from)  # type: ignore[attr-defined,no-any-return]  # canonical engines have it
 
     def close(self) -> None:
         """Closes the inner engine."""
@@ -55,6 +64,52 @@ class Canned(Masked):
         """The sentence, then an end."""
         ids = (*self.sentence, min(self.card.ends))[: job.max_units]
         return iter([Step(unit, hashlib.sha256(b"made up %d" % at).digest()) for at, unit in enumerate(ids)])
+
+
+class FlippedBit(Masked):
+    """One bit of one number in the middle of its run is another than the model's, and one of the state that its first
+    unit's evidence is made of; in a dispute it stands by both."""
+
+    def generate(self, job: Job) -> Iterator[Step]:
+        """The inner engine's run, with other evidence for its first unit."""
+        steps = self.inner.generate(job)
+        first = next(steps)
+        with self.holding(job.prompt, job.answer_from) as lying:
+            facts = Facts.read(lying.facts())
+            state, logits = (lying.value(len(job.prompt) - 1, node) for node in (facts.state, facts.logits))
+        yield replace(first, leaf=leaf(state, struct.unpack_from("<f", logits, 4 * first.id)[0]))
+        yield from steps
+
+    @contextmanager
+    def holding(self, ids: Sequence[int], answer_from: int) -> Iterator[Any]:
+        """The inner engine's, with the two bits."""
+        with super().holding(ids, answer_from) as honest:
+            last = len(ids) - 1
+            places = [self.place(honest, last), (last, Facts.read(honest.facts()).state, 0)]
+            yield Patched(honest, {place: word_at(honest, place) ^ 1 << FLIPPED for place in places})
+
+    def place(self, honest: Any, last: int) -> tuple[int, int, int]:
+        """Position, node, element: half way to the last unit, of the sum that stands nearest to the graph's middle."""
+        nodes, position = Facts.read(honest.facts()).nodes, last // 2
+        sums = (node for node in range(nodes) if is_sum(honest.node_leaf(node)))
+        node = min(sums, key=lambda node: abs(node - nodes // 2))
+        return position, node, len(honest.value(position, node)) // 8
+
+
+def is_sum(raw: bytes) -> bool:
+    """True for a leaf of a node that is one chain of sums."""
+    node = decode(raw).node
+    return bool(node.fold) and node.lanes == 1
+
+
+FLIPPED = 20  # of a binary32: in the significand, so that nothing becomes infinite
+
+
+def word_at(held: Any, place: tuple[int, int, int]) -> int:
+    """The word of an element."""
+    position, node, element = place
+    found: int = struct.unpack_from("<I", held.value(position, node), 4 * element)[0]
+    return found
 
 
 class CutStream(Provider):
@@ -120,6 +175,8 @@ class Liar:
     desk: type[Provider] = Provider
     engine: EngineLie = lambda honest, _text, _cheap: honest
     needs_cheap: bool = False
+    level: str = "audited"
+    """At which it is shown."""
 
 
 def _cheaper(honest: Engine, _text: Text, cheap: Engine | None) -> Engine:
@@ -137,6 +194,12 @@ LIARS = {
         Liar("lower-bits", "sells lower-bit weights as the real ones", engine=_cheaper, needs_cheap=True),
         Liar("prompt-swapped", "runs a shortened prompt", engine=lambda e, _t, _c: PromptSwapped(e.card, e)),
         Liar("canned", "says one sentence to everybody", engine=_canned),
+        Liar(
+            "flipped-bit",
+            "flips one bit in the middle of its run",
+            engine=lambda e, _t, _c: FlippedBit(e.card, e),
+            level="disputable",
+        ),
         Liar("cut-stream", "hangs up in mid-answer", desk=CutStream),
         Liar("inflated-count", "commits to more units than it delivered", desk=InflatedCount),
         Liar("two-receipts", "signs two receipts for one order", desk=TwoReceipts),

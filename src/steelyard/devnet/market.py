@@ -25,7 +25,7 @@ from steelyard.market.onchain import OnchainLedger
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
-from steelyard.protocol.records import Level
+from steelyard.protocol.records import SOLD, Level
 from steelyard.protocol.units import MICRO, Address, MicroToken
 from steelyard.wire.http import require_port
 
@@ -161,12 +161,12 @@ class _Builder:
 
 
 def sellers(honest_names: Sequence[str], liars: Sequence[str]) -> list[Seller]:
-    """Honest ones and the named liars; the lower-bits liar sells level `open` too, where nothing catches it."""
-    honest = [Seller(name, Key.new(), free_port(), levels=(Level.AUDITED, Level.OPEN)) for name in honest_names]
+    """Honest ones sell every level; the named liars `audited` and `disputable`, lower-bits `open` too, where nothing
+    catches it."""
+    honest = [Seller(name, Key.new(), free_port(), levels=SOLD) for name in honest_names]
     lying = [Seller(f"provider-{4 + at}", Key.new(), free_port(), liar=liar) for at, liar in enumerate(liars)]
     for seller in lying:
-        if seller.liar == "lower-bits":
-            seller.levels = (Level.AUDITED, Level.OPEN)
+        seller.levels = SOLD if seller.liar == "lower-bits" else (Level.AUDITED, Level.DISPUTABLE)
     return honest + lying
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from steelyard.devnet.market import Market, Seller
 
-SAMPLE = {"temperature": 0.7, "top_p": 0.95}
+TEMPERATURE = 0.7
+TOP_P = {"disputable": 1.0}
+"""By level; a contract cannot follow the mass of the likeliest ids yet, so elsewhere 0.95."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class Shop:
                 max_tokens=units,
                 stream=True,
                 extra_body={"provider": provider},
-                temperature=SAMPLE["temperature"],
-                top_p=SAMPLE["top_p"],
+                temperature=TEMPERATURE,
+                top_p=TOP_P.get(level, 0.95),
             )
             for chunk in stream:
                 answer_id = chunk.id

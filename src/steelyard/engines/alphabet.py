@@ -1,31 +1,37 @@
-"""The toy engine: a deterministic language of bytes, with a state at every step and no model.
+"""The toy engine: a deterministic language of bytes whose every number can be disputed, and no model's weights.
 
-The state after n ids is a hash of them; each letter has an integer score that is read from that state; T = 0 takes the
-highest, T > 0 adds a draw keyed by (seed, position). It exercises every rule of records, evidence and disputes in
-microseconds. It stands beside the real engine, never in its place.
+Its run is a graph as a real model's is (`alphabet_graph`), its sampling rule P3's (`draws`), so it exercises every rule
+of records, evidence and disputes, in a fraction of a millisecond a unit. It stands beside the real engine, never in its
+place.
 """
 
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from steelyard.engines.base import MAX_LIKELIEST, NOTHING, Card, Job, Replay, Step
+from steelyard.engines import draws
+from steelyard.engines.alphabet_graph import (
+    CONTEXT,
+    END,
+    END_ODDS,
+    GRAPH,
+    LOGITS,
+    STATE,
+    VOCABULARY,
+    Language,
+    language,
+)
+from steelyard.engines.alphabet_run import Run
+from steelyard.engines.base import MAX_LIKELIEST, NOTHING, Card, Job, Replay, Step, leaf
+from steelyard.engines.draws import Draw, Floats
 from steelyard.engines.grammars import Grammars, Masks
+from steelyard.engines.ir.evaluated import Evaluated
+from steelyard.engines.ir.holding import GraphHolding
 from steelyard.protocol.errors import Malformed, Refused, Unavailable
-from steelyard.protocol.hashing import ZERO32, sha256
 
-END = 256
-VOCABULARY = 257
-LETTERS = b"abcdefghijklmnopqrstuvwxyz    ,."
-CONTEXT = 4096
-END_ODDS = 24  # an answer ends after about so many units
 NAME = "alphabet"
-
-
-def model_root(dialect: bytes = b"") -> bytes:
-    """The toy's model root: 32 bytes; another dialect is another model."""
-    return sha256(b"steelyard/alphabet/1", dialect)
 
 
 class Alphabet:
@@ -37,6 +43,7 @@ class Alphabet:
         lie_from: from this answer position on (counted from `answer_from`) it computes in another dialect under the
             same root: a liar.
         pause: called before each generated unit, so that a test can stop time in mid-answer.
+        odds: an answer ends after about so many units, 0: never; another number is another model too.
     """
 
     def __init__(
@@ -45,87 +52,89 @@ class Alphabet:
         dialect: bytes = b"",
         lie_from: int | None = None,
         pause: Callable[[], None] = lambda: None,
+        odds: int = END_ODDS,
     ) -> None:
-        self.card = Card(name, model_root(dialect), True, CONTEXT, VOCABULARY, frozenset({END}), "unknown", 0)
+        self.language = language(dialect, odds)
+        root = self.language.tree.root
+        self.card = Card(name, root, True, CONTEXT, VOCABULARY, frozenset({END}), "unknown", 0)
         self._grammars = Grammars(lambda: [*(bytes([unit]) for unit in range(END)), None], VOCABULARY, self.card.ends)
-        self._dialect = dialect
         self._lie_from = lie_from
         self._pause = pause
         self._closed = threading.Event()
 
     def generate(self, job: Job) -> Iterator[Step]:
         """See `Engine.generate`."""
-        _refuse(job)
-        masks = self._masks(job)
-        mismatch = self._prefix_mismatch(job, masks)
+        reading = self._read(job, job.max_units)
+        mismatch = reading.check(job.prompt)
         if mismatch is not None:
             raise Refused("order.prefix-mismatch", f"id {job.prompt[mismatch]} at {mismatch} is not this model's")
-        return self._steps(job, masks)
+        return self._steps(job, reading)
 
-    def _masks(self, job: Job) -> Masks | None:
-        return self._grammars.start(job.grammar, job.answer_from) if job.grammar else None
-
-    def _steps(self, job: Job, masks: Masks | None) -> Iterator[Step]:
-        ids = list(job.prompt)
-        delivered = len(job.prompt) - job.answer_from
-        for position in range(job.max_units):
+    def _steps(self, job: Job, reading: "_Reading") -> Iterator[Step]:
+        for made in range(job.max_units):
             self._pause()
             if self._closed.is_set():
-                raise Unavailable("engine.closed", f"after {position} of {job.max_units} units")
-            state = self._state(ids, delivered + position)
-            mask = masks.at(ids, len(ids)) if masks else None
-            unit = _pick(state, job, len(ids), mask)
-            if masks and unit == NOTHING:
-                raise Refused("order.grammar-stuck", f"at {len(ids)}: {masks.why}")
-            yield Step(unit, _leaf(state, unit, mask), _row(state, unit, job))
+                raise Unavailable("engine.closed", f"after {made} of {job.max_units} units")
+            unit = reading.pick()
+            if unit == NOTHING:
+                raise Refused("order.grammar-stuck", f"at {len(reading.ids)}: {reading.why()}")
+            yield reading.step(unit)
             if unit == END:
                 return
-            ids.append(unit)
+            reading.take(unit)
 
     def replay(self, job: Job, answer: Sequence[int]) -> Replay:
         """See `Engine.replay`."""
-        _refuse(job)
         _refuse_units(answer)
-        masks = self._masks(job)
-        mismatch = self._prefix_mismatch(job, masks)
-        ids = list(job.prompt)
-        expected, leaves, states, rows = [], [], [], []
-        for position, unit in enumerate(answer, len(job.prompt) - job.answer_from):
-            state = self._state(ids, position)
-            mask = masks.at(ids, len(ids)) if masks else None
-            expected.append(_pick(state, job, len(ids), mask))
-            leaves.append(_leaf(state, unit, mask))
-            states.append(state)
-            rows.append(_row(state, unit, job))
-            ids.append(unit)
-        return Replay(tuple(expected), tuple(leaves), b"".join(states), mismatch, tuple(row for row in rows if row))
+        reading = self._read(job, max(len(answer), 1))
+        mismatch = reading.check(job.prompt)
+        expected, steps, states = [], [], []
+        for unit in answer:
+            expected.append(reading.pick())
+            steps.append(reading.step(unit))
+            states.append(reading.here.state)
+            reading.take(unit)
+        rows = tuple(step.logprobs for step in steps if step.logprobs)
+        return Replay(tuple(expected), tuple(step.leaf for step in steps), b"".join(states), mismatch, rows)
 
     def close(self) -> None:
         """Ends runs in flight."""
         self._closed.set()
 
-    def _state(self, ids: Sequence[int], position: int) -> bytes:
-        lying = self._lie_from is not None and position >= self._lie_from
-        dialect = b"a lie" if lying else self._dialect
-        return sha256(b"state", dialect, struct.pack(f"<{len(ids)}I", *ids))
+    @contextmanager
+    def holding(self, ids: Sequence[int], answer_from: int) -> Iterator[GraphHolding]:
+        """The run over prompt and answer as trees, for a dispute; a liar's as it lies, too. Raises as `replay`."""
+        _refuse_units(ids)
+        spoken = self.spoken(answer_from)
+        run = Evaluated(GRAPH, ids, lambda source, at, index: spoken(at).tables[source][index])
+        yield GraphHolding(run, self.language)
 
-    def _prefix_mismatch(self, job: Job, masks: Masks | None) -> int | None:
-        for at in range(job.answer_from, len(job.prompt)):
-            state = self._state(job.prompt[:at], at - job.answer_from)
-            if _pick(state, job, at, masks.at(job.prompt, at) if masks else None) != job.prompt[at]:
-                return at
-        return None
+    def spoken(self, answer_from: int) -> Callable[[int], Language]:
+        """Which language each position is computed in, for an answer that begins at `answer_from`: its own; a liar's
+        changes at the position that chooses the first id it lies about."""
+        if self._lie_from is None:
+            return lambda _: self.language
+        first, lie = answer_from + self._lie_from - 1, language(b"a lie", self.language.odds)
+        return lambda position: self.language if position < first else lie
 
+    def _refuse(self, job: Job, units: int) -> Draw:
+        """Raises as `Engine.generate`, for `units` behind the prompt."""
+        _refuse_units(job.prompt)
+        if job.max_units < 1 or not 1 <= job.answer_from <= len(job.prompt):
+            told = f"max_units {job.max_units}, answer_from {job.answer_from} of {len(job.prompt)} ids, both from 1 on"
+            raise Refused("order.parameter", told)
+        if not 0 <= job.logprobs <= 1 + MAX_LIKELIEST:
+            raise Refused("order.parameter", f"logprobs {job.logprobs}, must be 0 to {1 + MAX_LIKELIEST}")
+        if len(job.prompt) + units > CONTEXT:
+            raise Refused("order.context-too-long", f"{len(job.prompt)} + {units} units, at most {CONTEXT}")
+        return Draw(job.temperature, job.top_p, job.top_k, job.seed)
 
-def _refuse(job: Job) -> None:
-    _refuse_units(job.prompt)
-    if job.max_units < 1 or not 0 <= job.answer_from <= len(job.prompt):
-        raise Refused("order.parameter", f"max_units {job.max_units}, answer_from {job.answer_from}")
-    if not 0 <= job.logprobs <= 1 + MAX_LIKELIEST:
-        raise Refused("order.parameter", f"logprobs {job.logprobs}, must be 0 to {1 + MAX_LIKELIEST}")
-    if len(job.prompt) + job.max_units > CONTEXT:
-        total = f"{len(job.prompt)} + {job.max_units}"
-        raise Refused("order.context-too-long", f"{total} units, at most {CONTEXT}")
+    def _read(self, job: Job, units: int) -> "_Reading":
+        """Raises as `Engine.generate`."""
+        draw = self._refuse(job, units)
+        masks = self._grammars.start(job.grammar, job.answer_from) if job.grammar else None
+        run = Run(len(job.prompt) + units, self.spoken(job.answer_from))
+        return _Reading(run, list(job.prompt[: job.answer_from]), draw, masks, job.logprobs)
 
 
 def _refuse_units(units: Sequence[int]) -> None:
@@ -133,43 +142,61 @@ def _refuse_units(units: Sequence[int]) -> None:
         raise Refused("order.unit-out-of-range", f"{min(units)} to {max(units)}, known 0 to {VOCABULARY - 1}")
 
 
-def _scores(state: bytes) -> dict[int, int]:
-    stream = sha256(b"scores", state) + sha256(b"more scores", state)
-    scores = dict(zip(LETTERS, struct.unpack("<32H", stream), strict=True))
-    odds = int.from_bytes(sha256(b"end", state)[:4], "little") % END_ODDS
-    return scores | {END: 1 << 17 if odds == 0 else 0}
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What the ids so far give."""
+
+    state: bytes
+    logits: Floats
+    mask: bytes | None
 
 
-def _pick(state: bytes, job: Job, position: int, mask: bytes | None) -> int:
-    """The highest score, the lowest id on ties; T > 0 adds a draw of the seed's, as rule P3 adds Gumbel noise. Under a
-    grammar every allowed byte has a score, else there were no braces and quotes."""
-    scores = _scores(state)
-    if mask is not None:
-        allowed = [unit for unit in range(VOCABULARY) if mask[unit >> 3] >> (unit & 7) & 1]
-        scores = {unit: scores.get(unit, sha256(state, bytes([unit % 256]))[0] << 8) for unit in allowed}
-    if not scores:
-        return NOTHING
-    if job.temperature:
-        for unit in scores:
-            draw = sha256(b"draw", struct.pack("<QQI", job.seed, position, unit))
-            scores[unit] += int.from_bytes(draw[:2], "little")
-    return min(scores, key=lambda unit: (-scores[unit], unit))
+class _Reading:
+    """One run and the ids so far. `logprobs` as `Job.logprobs`."""
 
+    def __init__(self, run: Run, ids: list[int], draw: Draw, masks: Masks | None, logprobs: int) -> None:
+        self.ids = ids
+        self._run, self._draw, self._masks, self._logprobs = run, draw, masks, logprobs
+        self._run.take(ids)
+        self._known: _Here | None = None
 
-def _leaf(state: bytes, unit: int, mask: bytes | None) -> bytes:
-    logit = _scores(state).get(unit, 0)
-    return sha256(state, struct.pack("<f", float(logit)), ZERO32 if mask is None else sha256(mask))
+    @property
+    def here(self) -> _Here:
+        """Computed when it is asked for."""
+        if self._known is None:
+            values = self._run.values()
+            mask = self._masks.at(self.ids, len(self.ids)) if self._masks else None
+            self._known = _Here(values[STATE].astype("<f4").tobytes(), values[LOGITS], mask)
+        return self._known
 
+    def take(self, unit: int) -> None:
+        """The next id."""
+        self.ids.append(unit)
+        self._run.take([unit])
+        self._known = None
 
-def _row(state: bytes, unit: int, job: Job) -> tuple[int, ...]:
-    """As `Step.logprobs`, with a toy's numbers: minus how far a score is below the greatest, in 1/4,096."""
-    if not job.logprobs:
-        return ()
-    scores = _scores(state)
-    top = sorted(scores, key=lambda other: (-scores[other], other))[: job.logprobs - 1]
-    below = {other: (scores.get(other, 0) - max(scores.values())) / 4096 for other in (unit, *top)}
-    bits = {other: int(struct.unpack("<I", struct.pack("<f", number))[0]) for other, number in below.items()}
-    return (bits[unit], *(number for other in top for number in (other, bits[other])))
+    def check(self, prompt: Sequence[int]) -> int | None:
+        """Reads the rest of the prompt, which is a delivered prefix; the first index that rule P3 does not pick."""
+        mismatch = None
+        for at in range(len(self.ids), len(prompt)):
+            if mismatch is None and self.pick() != prompt[at]:
+                mismatch = at
+            self.take(prompt[at])
+        return mismatch
+
+    def pick(self) -> int:
+        """Rule P3's."""
+        return draws.pick(self.here.logits, self._draw, len(self.ids), self.here.mask)
+
+    def why(self) -> str:
+        """Why the grammar allows nothing."""
+        return self._masks.why if self._masks else ""
+
+    def step(self, unit: int) -> Step:
+        """The evidence, and the logprobs if they are wanted, for `unit` here."""
+        here = self.here
+        row = draws.likelihoods(here.logits).row(unit, self._logprobs - 1) if self._logprobs else ()
+        return Step(unit, leaf(here.state, float(here.logits[unit]), here.mask), row)
 
 
 class AlphabetText:

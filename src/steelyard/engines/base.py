@@ -4,9 +4,12 @@ A provider's node, a gateway's node and an auditor's node see engines only throu
 behind it, `canonical` the real thing, `llamacpp` a float engine. A liar is an `Engine` that wraps another one.
 """
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
+
+from steelyard.protocol.hashing import ZERO32, sha256
 
 NOTHING: Final = -1
 """What the sampling rule picks where a grammar allows no id."""
@@ -61,13 +64,19 @@ class Job:
     """Rows of log-probabilities (`Step.logprobs`): 0 none, 1 + k with those of the k likeliest."""
 
 
+def leaf(state: bytes, logit: float, mask: bytes | None = None) -> bytes:
+    """Rule P2: SHA-256(final-norm output ‖ raw logit ‖ SHA-256(mask), zeros without one), binary32 little-endian
+    (ARI-40). 32 bytes, not yet a tree leaf."""
+    return sha256(state, struct.pack("<f", logit), ZERO32 if mask is None else sha256(mask))
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One generated unit and the evidence for it."""
 
     id: int
     leaf: bytes
-    """Rule P2: SHA-256(final-norm output ‖ raw logit ‖ mask hash or zeros), not yet a tree leaf. 32 bytes."""
+    """`leaf` of the state that chose it. 32 bytes."""
     logprobs: tuple[int, ...] = ()
     """If asked for: binary32 bits of the id's own, then id and bits of each of the likeliest (spec/sampler.md)."""
 

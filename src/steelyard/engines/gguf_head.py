@@ -63,6 +63,11 @@ class Tensor:
     """Bytes; None for a type that is not in `KINDS`."""
 
 
+def kind_of(tensor: Tensor) -> str:
+    """A type's name, also of one that is not in `KINDS`."""
+    return KINDS[tensor.kind][0] if tensor.kind in KINDS else f"ggml type {tensor.kind}"
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """What a GGUF file says before its weights."""

@@ -15,7 +15,7 @@ from steelyard.engines.canonical import fields, memory, packing, root, shape
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.shape import MAX_CONTEXT, Shape
-from steelyard.engines.gguf_head import KINDS, Head, Tensor
+from steelyard.engines.gguf_head import Head, Tensor, kind_of
 from steelyard.engines.sources import Progress
 from steelyard.engines.text import GgufText
 from steelyard.protocol import merkle
@@ -175,15 +175,11 @@ def _key_heads(head: Head) -> int | None:
     return _number(head, "attention.head_count_kv") or _number(head, "attention.head_count")
 
 
-def _kind(tensor: Tensor) -> str:
-    return KINDS[tensor.kind][0] if tensor.kind in KINDS else f"ggml type {tensor.kind}"
-
-
 def _kinds(head: Head) -> tuple[Kind, ...]:
     """Tensor types, the one with most parameters first."""
     found: dict[str, list[Tensor]] = {}
     for tensor in head.tensors:
-        found.setdefault(_kind(tensor), []).append(tensor)
+        found.setdefault(kind_of(tensor), []).append(tensor)
     kinds = []
     for name, tensors in found.items():
         sizes = [tensor.size for tensor in tensors if tensor.size is not None]
@@ -225,9 +221,9 @@ def _memory(head: Head, served: Shape | None, positions: int) -> Memory:
 
 
 def _refusals(path: Path, head: Head, vocabulary: int | None) -> tuple[Shape | None, list[Unsupported]]:
-    """The shape, unless the graph is refused, and everything that speaks against the file: of its graph the first
-    refusal alone, since what comes behind may only follow from it."""
-    found: list[Unsupported] = []
+    """The shape, unless the graph is refused, and everything that speaks against the file."""
+    served, refusals = shape.survey(head)
+    found = [Unsupported(refusal.rule, refusal.detail) for refusal in refusals]
 
     def tried(look: Callable[[], object]) -> None:
         try:
@@ -235,13 +231,6 @@ def _refusals(path: Path, head: Head, vocabulary: int | None) -> tuple[Shape | N
         except Refused as refusal:
             found.append(Unsupported(refusal.rule, refusal.detail))
 
-    shapes: list[Shape] = []
-    tried(lambda: shapes.append(shape.read(head)))
-    if not any(one.rule == "model.tensor-type" for one in found):
-        for kind in _kinds(head):
-            if not kind.computed:
-                told = f"{kind.tensors} tensors are {kind.type}, computed: {', '.join(FORMATS)}"
-                found.append(Unsupported("model.tensor-type", told))
     found += _overlaps(head)
     words: list[GgufText] = []
     tried(lambda: words.append(GgufText(path)))
@@ -249,7 +238,7 @@ def _refusals(path: Path, head: Head, vocabulary: int | None) -> tuple[Shape | N
         told = f"{vocabulary} ids in the weights, {words[0].vocabulary} in the tokenizer"
         found.append(Unsupported("model.vocabulary", told))
     tried(lambda: head.ends(vocabulary or 0))
-    return (shapes[0] if shapes else None), found
+    return served, found
 
 
 def _overlaps(head: Head) -> Iterator[Unsupported]:

@@ -53,6 +53,12 @@ class Case:
     """Seats that have committed."""
     revealed: int = 0
     """Seats that have revealed."""
+    guilty: int = 0
+    """Seats that have revealed CHEATED."""
+    jury: int = 0
+    """Seats that a jury has, whoever was drawn: two thirds of them rule."""
+    settles_at: Timestamp = NEVER
+    """Of an opened case: after this second nobody can take it to a game any more, and it is settled."""
     own_commitment: bytes = b""
     """What this account committed to; empty if nothing."""
     own_vote: Outcome | None = None
@@ -60,7 +66,12 @@ class Case:
     claim: int = 0
     """The claim that the case was tied to, 0 if none: without it the buyer is not repaid (rule M6)."""
     outcome: Outcome | None = None
-    """What two thirds of the seats said; None while open and if they did not agree."""
+    """What two thirds of the seats said, or a game; None while open and if they did not agree."""
+
+    @property
+    def condemned(self) -> bool:
+        """True if two thirds of the seats have revealed CHEATED, and nobody has settled yet."""
+        return self.stage is Stage.OPENED and self.guilty * 3 >= 2 * self.jury > 0
 
 
 @dataclass(frozen=True, slots=True)

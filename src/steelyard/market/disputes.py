@@ -34,10 +34,8 @@ class Side:
     """One of the two that play."""
 
     address: Address
-    allowed: int
-    """Seconds in all."""
     used: int
-    """Seconds of them, up to the game's last move."""
+    """Seconds of its clock, up to the game's last move."""
     moves: int
     gas: int
 

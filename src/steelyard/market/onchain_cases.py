@@ -1,7 +1,7 @@
 """`market.cases.Cases` over the generated bindings: the real chain."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from steelyard.chain.bindings.proofs import Proofs
 from steelyard.chain.bindings.registry import Registry
@@ -42,6 +42,7 @@ class OnchainCases:
         self.rulings = Rulings(chain, deployment.rulings)
         self.registry = Registry(chain, deployment.registry)
         self.proofs = Proofs(chain, deployment.proofs)
+        self._constants: tuple[int, int] | None = None
 
     @property
     def account(self) -> Address:
@@ -65,8 +66,18 @@ class OnchainCases:
         seats = self.rulings.seats_of(case) if c.stage > Stage.CHALLENGED else ()
         seated = self.account in seats
         commitment = self.rulings.commitment(case, self.account) if seated and c.committed else ZERO32
-        voted = self.rulings.voted(case, self.account) if seated and c.revealed else 0
-        return read_case(case, c, seats, commitment, voted)
+        votes = {seat: self.rulings.voted(case, seat) for seat in seats} if c.revealed else {}
+        found = read_case(case, c, seats, commitment, votes.get(self.account, 0))
+        guilty = sum(vote == Outcome.CHEATED for vote in votes.values())
+        jury, appeal = self._terms()
+        settles_at = Timestamp(c.reveal_until + appeal if c.stage == Stage.OPENED else 0)
+        return replace(found, guilty=guilty, jury=jury, settles_at=settles_at)
+
+    def _terms(self) -> tuple[int, int]:
+        """Seats of a jury, seconds of the appeal window: they never change."""
+        if self._constants is None:
+            self._constants = self.rulings.seats(), self.rulings.appeal_window()
+        return self._constants
 
     def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
         """See the port. The cursor is a block."""

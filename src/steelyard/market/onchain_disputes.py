@@ -8,7 +8,7 @@ from typing import Any, Final
 from steelyard.chain.bindings import rulings as rulings_
 from steelyard.chain.bindings.games import EVENTS, Begun, BegunEarly, Called, Ended, Games, Stepped
 from steelyard.chain.bindings.rulings import Rulings
-from steelyard.chain.deploy import MAX_POSITIONS, Deployment
+from steelyard.chain.deploy import Deployment
 from steelyard.chain.following import follow
 from steelyard.chain.history import Sent, behind, read_call
 from steelyard.chain.rpc import RpcChain
@@ -75,8 +75,7 @@ class OnchainDisputes:
         sent = behind(self.chain.rpc, self.games.address, case, about.born, self.chain.head().number)
         reading = Reading(case, self.deployment.games, self.deployment.rulings, describe)
         reading.read(sent)
-        allowed = self.games.base() + self.games.per_position() * min(reading.units, MAX_POSITIONS)
-        return reading.told(STAGES[stage], about.receipt, allowed)
+        return reading.told(STAGES[stage], about.receipt)
 
 
 @dataclass
@@ -125,16 +124,16 @@ class Reading:
                 move(call.arguments, one.gas_used)
             self._close(one, events)
 
-    def told(self, stage: str, receipt: bytes, allowed: int) -> Dispute:
-        """The dispute; `allowed`: seconds that each side has in all."""
+    def told(self, stage: str, receipt: bytes) -> Dispute:
+        """The dispute."""
         settled = self.settled
         return Dispute(
             case=self.case,
             receipt=receipt,
             registration=self.registration,
             model_root=self.model_root,
-            provider=self._side(PROVIDER, self.provider, allowed),
-            challenger=self._side(CHALLENGER, self.challenger, allowed),
+            provider=self._side(PROVIDER, self.provider),
+            challenger=self._side(CHALLENGER, self.challenger),
             stage=stage,
             unit=self.unit,
             positions=0 if self.unit is None else self.prompt + self.unit,
@@ -148,11 +147,11 @@ class Reading:
             amount=MicroToken(settled.amount) if settled and settled.amount else None,
         )
 
-    def _side(self, who: str, address: Address, allowed: int) -> Side:
+    def _side(self, who: str, address: Address) -> Side:
         """Its clock: the time before every move that it had to make, but for the first, with which clocks begin."""
         own = [move for move in self.moves if move.by == who]
         used = sum(move.at - before.at for before, move in pairwise(self.moves) if self._charged(move) == who)
-        return Side(address, allowed, used, len(own), sum(move.gas for move in own))
+        return Side(address, used, len(own), sum(move.gas for move in own))
 
     def _charged(self, move: Move) -> str:
         """Whose clock ran until this move."""

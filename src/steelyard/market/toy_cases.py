@@ -79,7 +79,11 @@ class ToyCases:
             found = self.court.cases.get(case)
             vote = self.court.votes.get(case, {}).get(self.account)
             own = self.court.commitments.get(case, {}).get(self.account, b"")
-            return found and replace(found, own_commitment=own, own_vote=Outcome(vote.outcome) if vote else None)
+            guilty = sum(each.outcome == Outcome.CHEATED for each in self.court.votes.get(case, {}).values())
+            if found is None:
+                return None
+            found = replace(found, guilty=guilty, jury=self.court.seats, own_commitment=own)
+            return replace(found, own_vote=Outcome(vote.outcome) if vote else None)
 
     def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
         with self.court.lock:

@@ -41,25 +41,26 @@ def _layers(leaves: Sequence[bytes]) -> list[list[bytes]]:
 
 
 class Tree:
-    """A tree that is opened more than once: all its layers are kept.
+    """A tree that is opened more than once: all its layers are kept, `layers[d][i]` being node i of those d levels
+    above the padded leaves.
 
     Args:
         leaves: their hashes, 32 bytes each (`leaf_hash`)."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
         self.count = len(leaves)
-        self._layers = _layers(leaves)
+        self.layers = _layers(leaves)
 
     @property
     def root(self) -> bytes:
         """32 bytes. No leaves: the top is 32 zero bytes."""
-        return seal(self.count, self._layers[-1][0])
+        return seal(self.count, self.layers[-1][0])
 
     def prove(self, index: int) -> tuple[bytes, ...]:
         """Siblings from the leaf upwards, `depth_of(count)` of them. Raises Refused("merkle.index")."""
         if not 0 <= index < self.count:
             raise Refused("merkle.index", f"index {index} of {self.count} leaves")
-        return tuple(layer[index >> level ^ 1] for level, layer in enumerate(self._layers[:-1]))
+        return tuple(layer[index >> level ^ 1] for level, layer in enumerate(self.layers[:-1]))
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
@@ -76,11 +77,15 @@ def verify(expected_root: bytes, count: int, index: int, leaf: bytes, path: Sequ
     """True if `leaf` (a leaf hash) stands at `index` of the `count` leaves under `expected_root`."""
     if not 0 <= index < count or len(path) != depth_of(count) or len(path) > MAX_DEPTH:
         return False
-    top = leaf
+    return seal(count, climb(index, leaf, path)) == expected_root
+
+
+def climb(index: int, node: bytes, path: Sequence[bytes]) -> bytes:
+    """The node (32 bytes) that stands len(path) levels above node `index` of its layer, by the siblings on the way."""
     for sibling in path:
-        top = sha256(NODE, sibling, top) if index & 1 else sha256(NODE, top, sibling)
+        node = sha256(NODE, sibling, node) if index & 1 else sha256(NODE, node, sibling)
         index >>= 1
-    return seal(count, top) == expected_root
+    return node
 
 
 @dataclass

@@ -6,7 +6,7 @@ Every record is flat, versioned and EIP-712 encodable; where one record names an
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from steelyard.protocol.eip712 import Record
 from steelyard.protocol.units import Address
@@ -30,7 +30,7 @@ class Kind(IntEnum):
 
 
 class Level(IntEnum):
-    """Assurance level (DESIGN section 3). Only `open` and `audited` are sold so far."""
+    """Assurance level (DESIGN section 3). `SOLD` are sold so far."""
 
     OPEN = 1
     AUDITED = 2
@@ -39,6 +39,10 @@ class Level(IntEnum):
     ATTESTED = 5
     PROVED = 6
     SEALED = 7
+
+
+SOLD: Final = (Level.OPEN, Level.AUDITED, Level.DISPUTABLE)
+"""Levels that can be bought so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,15 @@ def unit_leaves(units: Sequence[int], salt: bytes) -> list[bytes]:
     return [merkle.leaf_hash(prf(salt, UNITS_LABEL, i) + chunk) for i, chunk in enumerate(chunks)]
 
 
+def open_unit(units: Sequence[int], salt: bytes, index: int) -> tuple[bytes, bytes, tuple[bytes, ...]]:
+    """What opens unit `index` under `units_root`: its leaf's salt, the leaf's units as bytes (at most 256), and the
+    siblings up to `units_top`. Raises as `merkle.prove`."""
+    leaf = index // UNITS_PER_LEAF
+    path = merkle.prove(unit_leaves(units, salt), leaf)
+    some = units[leaf * UNITS_PER_LEAF : (leaf + 1) * UNITS_PER_LEAF]
+    return prf(salt, UNITS_LABEL, leaf), b"".join(unit.to_bytes(4, "little") for unit in some), path
+
+
 def units_top(units: Sequence[int], salt: bytes) -> bytes:
     """Root over the leaves of `units`; binds the number of leaves, not yet the number of units. 32 bytes."""
     return merkle.root(unit_leaves(units, salt))
@@ -63,9 +72,20 @@ def grammar_root(grammar: bytes, salt: bytes) -> bytes:
     return sha256(prf(salt, GRAMMAR_LABEL, 0), grammar) if grammar else ZERO32
 
 
+def evidence_leaves(leaves: Sequence[bytes], salt: bytes) -> list[bytes]:
+    """Leaf hashes over evidence leaves (32 bytes each): leaf salt (32 bytes) ‖ leaf."""
+    return [merkle.leaf_hash(prf(salt, EVIDENCE_LABEL, i) + leaf) for i, leaf in enumerate(leaves)]
+
+
 def evidence_root(leaves: Sequence[bytes], salt: bytes) -> bytes:
     """Root over evidence leaves (32 bytes each, `engines.base.Step.leaf`), each salted. 32 bytes."""
-    return merkle.root([merkle.leaf_hash(prf(salt, EVIDENCE_LABEL, i) + leaf) for i, leaf in enumerate(leaves)])
+    return merkle.root(evidence_leaves(leaves, salt))
+
+
+def open_evidence(leaves: Sequence[bytes], salt: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """What opens leaf `index` under `evidence_root` besides itself: its salt, and the siblings. Raises as
+    `merkle.prove`."""
+    return prf(salt, EVIDENCE_LABEL, index), merkle.prove(evidence_leaves(leaves, salt), index)
 
 
 def provider_salt(secret: bytes, order: bytes) -> bytes:

@@ -18,6 +18,7 @@ from steelyard.verification.claim import Claim
 
 KIND = Kind.GENERATE
 Finish = Literal["stop", "length", "cancel"]
+ONE_BITS: Final = 0x3F800000  # 1.0 in binary32
 MAX_NUMBERS: Final = 8_192
 """Of an answer's logprobs: 32 kB, half of what a jury can be shown."""
 
@@ -76,8 +77,10 @@ def require_fits(order: Order, offer: Offer, offer_digest: bytes) -> None:
     if order.prompt_units + order.max_units > offer.context_length:
         total = order.prompt_units + order.max_units
         raise Refused("order.context-too-long", f"{total} units, the offer takes {offer.context_length}")
-    if order.level == Level.DISPUTABLE and (order.grammar != ZERO32 or order.logprobs):
-        raise Refused("order.level", "disputable: grammars and logprobs are not lowered yet (rule P3)")
+    if order.level == Level.DISPUTABLE:
+        asked = {"logprobs": order.logprobs, "top_k": order.top_k, "top_p": order.top_p}
+        if beyond := not_lowered(grammar=order.grammar != ZERO32, **asked):
+            raise Refused("order.level", f"disputable: {', '.join(beyond)} not lowered yet (rule P3)")
     numbers = order.max_units * row_length(order.logprobs)
     if numbers > MAX_NUMBERS:
         told = f"{order.max_units} units with {row_length(order.logprobs)} numbers each"
@@ -85,6 +88,13 @@ def require_fits(order: Order, offer: Offer, offer_digest: bytes) -> None:
     most = highest_price(offer, order)
     if order.max_price < most:
         raise Refused("order.max-price", f"{order.max_price} < {most} micro-tokens for {order.max_units} units")
+
+
+def not_lowered(*, grammar: bool, logprobs: int, top_k: int, top_p: int) -> list[str]:
+    """What the dispute game cannot follow yet of what an order asks for (GAM-1), by name: nobody sells it at level
+    `disputable`. `top_p`: binary32 bits."""
+    asked = {"grammar": grammar, "logprobs": logprobs, "top_k": top_k, "top_p": top_p != ONE_BITS}
+    return [name for name, wanted in asked.items() if wanted]
 
 
 def row_length(logprobs: int) -> int:

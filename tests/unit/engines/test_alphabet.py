@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.engines.alphabet import CONTEXT, END, VOCABULARY, Alphabet, AlphabetText
-from steelyard.engines.base import Job
+from steelyard.engines.base import Job, leaf
+from steelyard.engines.draws import Draw, likelihoods, pick
 from steelyard.protocol.errors import Malformed, Refused, SteelyardError, Unavailable
 
 ONE = 0x3F800000  # the binary32 bits of 1.0
@@ -25,7 +26,7 @@ def test_a_replay_says_what_the_run_said(prompt: tuple[int, ...], seed: int, tem
     replay = Alphabet().replay(job, [step.id for step in steps])
     assert replay.expected == tuple(step.id for step in steps)
     assert replay.leaves == tuple(step.leaf for step in steps)
-    assert len(replay.states) == 32 * len(steps)
+    assert len(replay.states) == 256 * len(steps)
 
 
 def test_a_warm_answer_follows_its_seed_and_a_cold_one_does_not() -> None:
@@ -84,6 +85,40 @@ def test_a_job_that_cannot_run_is_refused_before_the_first_unit(job: Job, rule: 
     with pytest.raises(Refused) as refusal:
         Alphabet().generate(job)
     assert refusal.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"temperature": 1 << 31}, {"top_p": 0}, {"top_k": -1}, {"seed": 1 << 64}, {"logprobs": 22}, {"answer_from": 0}],
+)
+def test_parameters_that_the_rule_does_not_know_are_refused(changes: dict[str, int]) -> None:
+    """SMP-10."""
+    for run in (Alphabet().generate, lambda job: Alphabet().replay(job, (97,))):
+        with pytest.raises(Refused) as refusal:
+            run(replace(JOB, **changes))
+        assert refusal.value.rule == "order.parameter"
+
+
+@pytest.mark.parametrize("lie_from", [None, 0, 3])
+def test_evidence_is_of_the_traces_state_and_logit(lie_from: int | None) -> None:
+    """ARI-40; a liar's trace is of what it signs."""
+    engine = Alphabet(lie_from=lie_from)
+    steps = list(engine.generate(replace(JOB, temperature=ONE, max_units=6)))
+    trace = engine.trace(JOB, [step.id for step in steps])
+    for position, step in enumerate(steps, len(PROMPT) - 1):
+        state, logits = (trace.value(position, name) for name in ("state", "logits"))
+        assert step.leaf == leaf(state.astype("<f4").tobytes(), float(logits[step.id]))
+
+
+def test_the_id_is_rule_p3s_for_the_traces_logits() -> None:
+    job = replace(JOB, temperature=ONE, top_p=0x3F000000, top_k=20, max_units=8, logprobs=3)
+    steps = list(Alphabet().generate(job))
+    trace = Alphabet().trace(job, [step.id for step in steps])
+    draw = Draw(job.temperature, job.top_p, job.top_k, job.seed)
+    for position, step in enumerate(steps, len(PROMPT)):
+        logits = trace.value(position - 1, "logits")
+        assert step.id == pick(logits, draw, position)
+        assert step.logprobs == likelihoods(logits).row(step.id, 2)
 
 
 def test_another_dialect_is_another_model() -> None:

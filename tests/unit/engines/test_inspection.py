@@ -56,6 +56,52 @@ def test_everything_that_speaks_against_a_file_is_listed(tmp_path: Path, monkeyp
         inspection.model_root(path, lambda _done, _total: None)
 
 
+def test_each_part_of_a_graph_that_is_not_computed_is_listed_and_the_first_is_what_loading_refuses(
+    tmp_path: Path,
+) -> None:
+    file = honest()
+    said: dict[str, object] = {
+        "llama.expert_count": 8,
+        "llama.attention.causal": False,
+        "llama.logit_scale": 2.0,
+        "split.count": 3,
+        "llama.attention.head_count": 3,
+        "llama.block_count": 0,
+        "llama.feed_forward_length": 33,
+        "llama.attention.layer_norm_rms_epsilon": 2.0,
+        "llama.rope.scaling.type": "yarn",
+    }
+    file.fields = [(name, value) for name, value in file.fields if name not in said] + list(said.items())
+    file.tensors[1].kind = 39
+    file.tensors[2].kind = 39
+    path = file.write(tmp_path / "model.gguf")
+    found = inspection.inspect(path).unsupported
+    assert [one.rule.removeprefix("model.") for one in found] == [
+        "architecture", "architecture", "field", "split", "dimension", "dimension", "dimension", "dimension",
+        "rope-scaling", "tensor-type",
+    ]  # fmt: skip
+    for one, word in zip(found[4:9], ("head of 32", "block_count", "feed_forward", "epsilon", "yarn"), strict=True):
+        assert word in one.detail
+    assert found[-1].detail.endswith("; 1 more like it")
+    with pytest.raises(Refused, match=r"model\.architecture: experts"):
+        shape.read(gguf_head.read(path))
+
+
+def test_each_way_in_which_tensors_are_not_the_graphs_is_listed(tmp_path: Path) -> None:
+    file = honest()
+    names = [tensor.name for tensor in file.tensors]
+    norm, query, key = (file.tensors[names.index(f"blk.0.attn_{n}.weight")] for n in ("norm", "q", "k"))
+    norm.kind, query.shape = 1, [32, 64]
+    key.name = "blk.0.attn_x.weight"
+    path = file.write(tmp_path / "model.gguf")
+    assert [(one.rule, one.detail) for one in inspection.inspect(path).unsupported] == [
+        ("model.tensor-missing", "1 of 11, first blk.0.attn_k.weight"),
+        ("model.tensor-unknown", "1 besides 11, first blk.0.attn_x.weight"),
+        ("model.tensor-shape", "blk.0.attn_q.weight is (32, 64), must be (64, 64)"),
+        ("model.tensor-type", "blk.0.attn_norm.weight is f16, computed: f32"),
+    ]
+
+
 def test_experts_count_as_often_as_they_are_used(tmp_path: Path) -> None:
     file = honest()
     file.fields += [("llama.expert_count", 8), ("llama.expert_used_count", 2)]

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import canonical_reference as slow
-from steelyard.engines import sampling
 from steelyard.engines.base import NOTHING
 from steelyard.engines.canonical import native
 from steelyard.engines.canonical.pool import Pool
-from steelyard.engines.sampling import ONE_BITS, Draw, Sampler, bits
+from steelyard.engines.draws import ONE_BITS, Draw, bits, keep_top_k, keep_top_p, real
+from steelyard.engines.sampling import Sampler
 from steelyard.protocol.errors import Refused
 
 VOCABULARY = 200
@@ -105,9 +105,9 @@ def test_ids_come_as_often_as_their_probability_says(sampler: Sampler) -> None:
 
 def test_smp_7_top_k_keeps_the_lowest_ids_among_equals() -> None:
     logits = np.array([1, 3, 2, 3, 2, 2, NAN], np.float32)
-    assert list(sampling.keep_top_k(logits, 3)) == [1, 2, 3]
-    assert list(sampling.keep_top_k(logits, 0)) == list(range(7))
-    assert list(sampling.keep_top_k(logits, 99)) == list(range(7))
+    assert list(keep_top_k(logits, 3)) == [1, 2, 3]
+    assert list(keep_top_k(logits, 0)) == list(range(7))
+    assert list(keep_top_k(logits, 99)) == list(range(7))
 
 
 def nucleus(logits: np.ndarray, exponentials: np.ndarray, p: float) -> list[int]:
@@ -133,7 +133,7 @@ def test_smp_8_top_p_keeps_the_shortest_run_that_reaches_p(
 ) -> None:
     logits = np.array(numbers, np.float32)
     exponentials = sampler.exponentials(logits, bits(temperature))
-    assert list(sampling.keep_top_p(logits, exponentials, p)) == nucleus(logits, exponentials, p)
+    assert list(keep_top_p(logits, exponentials, p)) == nucleus(logits, exponentials, p)
 
 
 def test_smp_9_top_k_comes_before_top_p(sampler: Sampler) -> None:
@@ -150,9 +150,9 @@ def test_a_filtered_draw_is_the_unfiltered_one_among_what_was_kept(sampler: Samp
     row = logits[0, :VOCABULARY]
     for seed in range(20):
         got = sampler.pick(logits, [draw(1.3, 0.8, 30, seed)], [seed])
-        kept = sampling.keep_top_k(row, 30)
+        kept = keep_top_k(row, 30)
         exponentials = sampler.exponentials(row[kept], bits(1.3))
-        kept = kept[sampling.keep_top_p(row[kept], exponentials, sampling.real(bits(0.8)))]
+        kept = kept[keep_top_p(row[kept], exponentials, real(bits(0.8)))]
         masked = np.full(VOCABULARY, -np.inf, np.float32)
         masked[kept] = row[kept]
         assert got == [slow.pick(masked, np.float32(1.3), seed, seed)]
@@ -197,7 +197,7 @@ def test_lgp_1_a_log_probability_is_the_references_and_close_to_the_truth(sample
         (found,) = sampler.likelihoods(logits).row(unit, 0)
         assert found == slow_logprob(row, unit)
         if not math.isnan(row[unit]):
-            assert sampling.real(found) == pytest.approx(float(row[unit]) - total, abs=4e-6)
+            assert real(found) == pytest.approx(float(row[unit]) - total, abs=4e-6)
 
 
 def test_lgp_1_infinite_logits_are_no_numbers_and_break_nothing(sampler: Sampler) -> None:

@@ -150,7 +150,11 @@ def test_a_verdict_is_kept_if_its_auditor_held_the_ticket_and_a_cheat_cools_the_
         await bazaar.settled()
         name = headers["x-receipt-id"]
         receipt = bytes.fromhex(name[2:])
-        assert (await seen(bazaar, name))["audits"] == [{"auditor": AUDITOR.address, "state": "told"}]
+        shown = await seen(bazaar, name)
+        assert shown["audits"] == [{"auditor": AUDITOR.address, "state": "told"}]
+        order = shown["document"]["order"]["record"]
+        window = bazaar.ledger.terms.challenge_window
+        assert (shown["standing"], shown["final_at"]) == ("provisional", int(order["deadline"]) + window)
         cheat = verdict(receipt, Outcome.CHEATED, "evidence: unit 3")
         async with Peers() as peers:
             rules = [
@@ -166,7 +170,9 @@ def test_a_verdict_is_kept_if_its_auditor_held_the_ticket_and_a_cheat_cools_the_
                 )
             ]
         assert rules == ["signature", "ticket.unknown", "ticket.unknown", "verdict.detail", *["not refused"] * 3]
-        [audit] = (await seen(bazaar, name))["audits"]
+        shown = await seen(bazaar, name)
+        assert shown["standing"] == "challenged"
+        [audit] = shown["audits"]
         assert (audit["state"], audit["outcome"], audit["detail"]) == ("answered", "cheated", "evidence: unit 3")
         assert audit["verdict"]["record"]["auditor"] == AUDITOR.address
         _, answer, _ = await post(bazaar, body)

@@ -158,6 +158,27 @@ def test_what_asks_for_nothing_is_tolerated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ({"top_k": 5}, "top_k"),
+        ({"top_p": 0.5}, "top_p"),
+        ({"logprobs": True}, "logprobs"),
+        ({"response_format": {"type": "json_object"}}, "response_format or tools"),
+    ],
+)
+def test_what_a_contract_cannot_follow_is_not_sold_as_disputable(
+    tmp_path: Path, asked: dict[str, Any], param: str
+) -> None:
+    async def story(bazaar: Bazaar) -> None:
+        disputable = CHAT | {"provider": {"assurance": {"level": "disputable"}}}
+        assert (await post(bazaar, disputable))[0] == 200
+        status, answer, _ = await post(bazaar, disputable | asked)
+        assert (status, answer["error"]["code"], answer["error"]["param"]) == (400, "unsupported_parameter", param)
+
+    play(tmp_path, story, honest(1, level=3))
+
+
+@pytest.mark.parametrize(
     ("raw", "status", "code"),
     [
         (b"", 400, "request.json"),

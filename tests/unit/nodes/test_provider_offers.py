@@ -100,7 +100,7 @@ def test_a_registration_that_does_not_fit_is_not_sold(tmp_path: Path, change: di
 
 def test_levels_that_nobody_can_check_yet_are_not_sold(tmp_path: Path) -> None:
     counter = Counter(tmp_path)
-    for level in (Level.DISPUTABLE, Level.QUORUM, Level.ATTESTED, Level.PROVED, Level.SEALED):
+    for level in (Level.QUORUM, Level.ATTESTED, Level.PROVED, Level.SEALED):
         with pytest.raises(Refused, match=rf"offer\.level: {level.name.lower()} is not sold yet"):
             require_sellable(counter.engine.card, counter.model, [Prices(level, 1, 1)], Limits())
 

@@ -303,16 +303,9 @@ def test_a_prefix_of_somebody_else_is_refused_and_takes_no_room(tmp_path: Path) 
 # -- rule P5: ends ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy never says its end id."""
-    monkeypatch.setattr("steelyard.engines.alphabet.END_ODDS", 1 << 40)
-
-
-@pytest.mark.usefixtures("endless")
 def test_a_cancel_ends_the_answer_within_the_run_ahead(tmp_path: Path) -> None:
     gate = Gate(units=5)
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    counter = Counter(tmp_path, Alphabet(pause=gate, odds=0))
 
     async def story() -> None:
         request = counter.request(counter.order(max_units=40))
@@ -331,10 +324,9 @@ def test_a_cancel_ends_the_answer_within_the_run_ahead(tmp_path: Path) -> None:
     run(story)
 
 
-@pytest.mark.usefixtures("endless")
 def test_a_receipt_never_commits_to_more_than_the_run_ahead_however_far_the_engine_was(tmp_path: Path) -> None:
     gate = Gate(units=20)
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    counter = Counter(tmp_path, Alphabet(pause=gate, odds=0))
 
     async def story() -> None:
         request = counter.request(counter.order(max_units=40))
@@ -346,10 +338,9 @@ def test_a_receipt_never_commits_to_more_than_the_run_ahead_however_far_the_engi
     run(story)
 
 
-@pytest.mark.usefixtures("endless")
 def test_a_cancel_beyond_what_was_delivered_lets_the_run_go_on_to_there(tmp_path: Path) -> None:
     gate = Gate(units=1)
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    counter = Counter(tmp_path, Alphabet(pause=gate, odds=0))
 
     async def story() -> None:
         request = counter.request(counter.order(max_units=40))
@@ -394,10 +385,9 @@ def test_a_cancel_that_comes_too_late_changes_no_receipt(tmp_path: Path) -> None
     run(story)
 
 
-@pytest.mark.usefixtures("endless")
 def test_who_hangs_up_gets_no_receipt_and_the_engine_stops(tmp_path: Path) -> None:
     gate = Gate(units=4)
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    counter = Counter(tmp_path, Alphabet(pause=gate, odds=0))
 
     async def story() -> None:
         request = counter.request(counter.order(max_units=40))
@@ -418,10 +408,9 @@ def test_who_hangs_up_gets_no_receipt_and_the_engine_stops(tmp_path: Path) -> No
     run(story)
 
 
-@pytest.mark.usefixtures("endless")
 def test_who_cancels_and_hangs_up_still_owes_what_it_took(tmp_path: Path) -> None:
     gate = Gate(units=4)
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    counter = Counter(tmp_path, Alphabet(pause=gate, odds=0))
 
     async def story() -> None:
         request = counter.request(counter.order(max_units=40))
@@ -435,11 +424,10 @@ def test_who_cancels_and_hangs_up_still_owes_what_it_took(tmp_path: Path) -> Non
     run(story)
 
 
-@pytest.mark.usefixtures("endless")
 def test_hanging_up_early_is_no_way_to_free_answers(tmp_path: Path) -> None:
     """Rule M1: answers that were taken and left count as unpaid until their deadline."""
     gate = Gate()
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    counter = Counter(tmp_path, Alphabet(pause=gate, odds=0))
 
     async def story() -> None:
         for _ in range(counter.limits.max_unpaid):
@@ -507,10 +495,9 @@ def test_what_an_engine_says_as_it_breaks_stays_in_the_providers_log(
     run(story)
 
 
-@pytest.mark.usefixtures("endless")
 def test_a_provider_that_closes_signs_for_no_half_answer(tmp_path: Path) -> None:
     gate = Gate(units=3)
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    counter = Counter(tmp_path, Alphabet(pause=gate, odds=0))
 
     async def story() -> None:
         task, frames = await started(counter, counter.request(counter.order(max_units=40)), 3)
@@ -542,7 +529,6 @@ class Stuck(Alphabet):
         self.closed = True
 
 
-@pytest.mark.usefixtures("endless")
 def test_a_provider_ends_although_its_engine_never_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("node", "running"):
         monkeypatch.setattr(f"steelyard.nodes.provider.{module}.STOP_SECONDS", 0.05)
@@ -577,10 +563,9 @@ asyncio.run(main())
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-@pytest.mark.usefixtures("endless")
 def test_a_run_ends_at_its_deadline(tmp_path: Path) -> None:
     gate = Gate(units=3)
-    counter = Counter(tmp_path, Alphabet(pause=gate))
+    counter = Counter(tmp_path, Alphabet(pause=gate, odds=0))
 
     async def story() -> None:
         counter.time += 0.9

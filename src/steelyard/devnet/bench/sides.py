@@ -14,12 +14,12 @@ from typing import Final, Protocol
 import numpy as np
 
 from steelyard.engines import gguf_head, llama_c
-from steelyard.engines.base import Job
+from steelyard.engines.base import Job, leaf
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical.engine import CanonicalEngine
 from steelyard.engines.canonical.model import Feed
 from steelyard.engines.canonical.program import address, aligned
-from steelyard.engines.canonical.sequence import evidence, leaf
+from steelyard.engines.canonical.sequence import evidence
 
 CONTEXT: Final = 2048
 """Ids, of all sequences together, for which the peer sets memory aside."""

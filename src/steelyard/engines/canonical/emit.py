@@ -7,6 +7,7 @@ is the only fused one. Kernels share one shape: void kernel(i64 *args, i64 chunk
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from llvmlite import ir
@@ -22,6 +23,17 @@ INF = float("inf")
 def lanes(element: Any, count: int = LANES) -> Any:
     """The type of `count` lanes of `element`."""
     return ir.VectorType(element, count)
+
+
+@cache
+def _constant(kind: Any, number: float, _: str) -> Any:
+    """Made once and hence written once: kernels have thousands. The text tells 0.0 from -0.0 and from 0."""
+    return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
+
+
+@cache
+def _picks(lanes_of: tuple[int, ...]) -> Any:
+    return ir.Constant(lanes(I32, len(lanes_of)), list(lanes_of))
 
 
 def element(kind: Any) -> Any:
@@ -123,13 +135,12 @@ class Value:
         kind = lanes(self.kind, count)
         builder = self.kit.builder
         first = builder.insert_element(ir.Constant(kind, ir.Undefined), self.raw, ir.Constant(I32, 0))
-        picks = ir.Constant(lanes(I32, count), [0] * count)
-        return Value(self.kit, builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), picks))
+        return Value(self.kit, builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), _picks((0,) * count)))
 
     def shuffle(self, picks: Sequence[int]) -> "Value":
         """Lanes by index."""
-        mask = ir.Constant(lanes(I32, len(picks)), list(picks))
-        return Value(self.kit, self.kit.builder.shuffle_vector(self.raw, ir.Constant(self.kind, ir.Undefined), mask))
+        mask, nothing = _picks(tuple(picks)), ir.Constant(self.kind, ir.Undefined)
+        return Value(self.kit, self.kit.builder.shuffle_vector(self.raw, nothing, mask))
 
     def lane(self, index: int) -> "Value":
         return Value(self.kit, self.kit.builder.extract_element(self.raw, ir.Constant(I32, index)))
@@ -160,6 +171,24 @@ class Variable:
         self._kit.builder.store(value.raw, self._slot)
 
 
+class Array:
+    """Mutable locals of one type, chosen by an index that is known only when the kernel runs."""
+
+    def __init__(self, kit: "Kit", count: int, kind: Any) -> None:
+        self._kit, self._kind = kit, kind
+        with kit.builder.goto_entry_block():
+            self._slot = kit.builder.alloca(kind, count)
+
+    def _place(self, index: Value | int) -> Any:
+        return self._kit.at(Value(self._kit, self._slot), index, self._kind).raw
+
+    def get(self, index: Value | int) -> Value:
+        return Value(self._kit, self._kit.builder.load(self._place(index), typ=self._kind))
+
+    def set(self, index: Value | int, value: Value) -> None:
+        self._kit.builder.store(value.raw, self._place(index))
+
+
 class Kit:
     """One function being written."""
 
@@ -171,9 +200,7 @@ class Kit:
 
     def const(self, kind: Any, number: float) -> Value:
         """A constant, the same in every lane."""
-        if isinstance(kind, ir.VectorType):
-            return Value(self, ir.Constant(kind, [number] * kind.count))
-        return Value(self, ir.Constant(kind, number))
+        return Value(self, _constant(kind, number, repr(number)))
 
     def var(self, first: Value) -> Variable:
         return Variable(self, first)

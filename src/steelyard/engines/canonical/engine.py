@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,11 @@ from steelyard.engines.canonical.scheduler import PREFILL_BESIDE_ANSWERS, Schedu
 from steelyard.engines.canonical.sequence import Generating, InFlight, Replaying
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.canonical.trace import Trace
+from steelyard.engines.draws import Draw
 from steelyard.engines.gguf_head import Head
 from steelyard.engines.grammars import Grammars, Masks
-from steelyard.engines.sampling import Draw, Sampler
+from steelyard.engines.ir.holding import GraphHolding
+from steelyard.engines.sampling import Sampler
 from steelyard.engines.text import words
 from steelyard.protocol.errors import Refused, SteelyardError
 
@@ -130,6 +133,15 @@ class CanonicalEngine:
         self._refuse(job, max(len(answer), 1))
         self._refuse_units(answer)
         return Trace(models.load(self._file, self._threads, tokens=TRACE_TOKENS), [*job.prompt, *answer])
+
+    @contextmanager
+    def holding(self, ids: Sequence[int], answer_from: int) -> Iterator[GraphHolding]:
+        """The run over these ids as trees, for a dispute: all of it is computed once more. Beside the runs in flight,
+        as a trace is, and for as long as the context lasts. Raises as `replay`."""
+        del answer_from  # no liar
+        self._refuse_units(ids)
+        with Trace(models.load(self._file, self._threads, tokens=TRACE_TOKENS), ids) as trace:
+            yield GraphHolding(trace, self._file.covered())
 
     def measures(self) -> Mapping[str, int]:
         """See `Measured`."""

@@ -136,7 +136,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Field]]] = {
 `e` and `g` a sub-block's scale and minimum, `sc` Q6_K's scales of 16, whose `d` counts once for each 32."""
 
 FIELD_CODES: Final = tuple((kind, name) for kind, names in FIELDS.items() for name in names)
-"""Kind and field of each code in a node's leaf (ARI-47)."""
+"""Kind and field of each code in a node's leaf (ARI-46)."""
 
 
 def blocks_per_leaf(number: int) -> int:

@@ -11,6 +11,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.engines.canonical.bounds import TINY_BITS
+
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 BLOCK: Final = 32
@@ -46,6 +48,8 @@ class Format:
     subs: Literal["", "block", "half"] = ""
     """What the two bytes are that each 32 weights of a super-block have. block: unsigned factors of d and of the
     minimum, which is subtracted; half: signed factors of d for the first and the second 16 weights."""
+    least: int = 0
+    """Bits of the least magnitude that a plain number has when it is packed; below, it becomes +0 (ARI-12)."""
 
     @property
     def plain(self) -> bool:
@@ -111,9 +115,9 @@ FORMATS: Final = {
     "q4_k": Format(256, 4, 2, _factored, subs="block"),
     "q5_k": Format(256, 5, 2, _factored, subs="block"),
     "q6_k": Format(256, 6, 1, _q6_k, offset=32, subs="half"),
-    "f32": Format(1, 32, 0),
+    "f32": Format(1, 32, 0, least=TINY_BITS),
     "f16": Format(1, 16, 0),
-    "bf16": Format(1, 16, 0),
+    "bf16": Format(1, 16, 0, least=TINY_BITS >> 16),
 }
 
 

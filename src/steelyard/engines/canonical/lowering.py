@@ -10,8 +10,9 @@ from math import pi, prod, sqrt
 from typing import Final
 
 from steelyard.engines.canonical.blocks import WEIGHTS, Part
+from steelyard.engines.canonical.bounds import LOWEST, TINY, TINY_BITS
 from steelyard.engines.canonical.fields import FIELDS
-from steelyard.engines.canonical.formats import BLOCK
+from steelyard.engines.canonical.formats import BLOCK, FORMATS
 from steelyard.engines.canonical.rope import TABLES
 from steelyard.engines.canonical.shape import Shape
 from steelyard.engines.gguf_head import KINDS, Head
@@ -22,7 +23,6 @@ STATE, LOGITS = "output_norm", "logits"
 LANES: Final = 16
 INFINITY_BITS: Final = 0x7F800000
 NAN, INFINITY = float("nan"), float("inf")
-TINY_BITS: Final = 0x12800000  # 2**-90: a block whose numbers are all below it becomes zeros
 GREATEST: Final = 127.0
 
 
@@ -79,8 +79,9 @@ class Lowering:
         y = self._norm(f"{at}attn_norm", x, f"{at}attn_norm.weight", "normed")
         q, k, v = self._queries(layer, y)
         q, k = self._rotate(layer, "q", q, s.heads), self._rotate(layer, "k", k, s.key_heads)
+        v = self.graph.map(f"{at}v.snapped", [s.key_width], [View(v, (1,))], _snap)
         self.cached |= {k: (layer, 0), v: (layer, 1)}
-        self.calls.append(Call("rotate", "qkv", "qkv", (q, k), layer=layer))
+        self.calls.append(Call("rotate", "qkv", "qkv", (q, k, v), layer=layer))
         mixed = self._attention(layer, q, k, v)
         self.calls.append(Call("attention", "qkv", "mixed", (mixed,), layer=layer))
         self._quantised(mixed, s.query_width)
@@ -168,7 +169,7 @@ class Lowering:
         squares = g.fold(f"{name}.squares", [rows], width, [row], lambda b, acc, a: b.do("fma", a, a, acc), lanes=LANES)
         r = g.map(f"{name}.inverse", [rows], [View(squares, (1,))], inverse)
         views = [row, View(r, (1, 0)), View(weight, (0, 1))]
-        return g.map(name, [rows, width], views, lambda _, a, b, w: a * b * w)
+        return g.map(name, [rows, width], views, lambda b, a, r, w: _snap(b, a * r * w))
 
     def _quantised(self, x: str, width: int) -> None:
         """ARI-10: `x.q` whole numbers, `x.d` scales, `x.ds` scales times sums, one of each a block."""
@@ -203,7 +204,8 @@ class Lowering:
         g, (columns, rows), kind = self.graph, size, self.kinds[tensor]
         if kind not in WEIGHTS:
             views = [View(self._vector(tensor), (columns, 1)), View(x, (0, 1))]
-            return g.fold(name, [rows], columns, views, lambda b, acc, w, a: b.do("fma", w, a, acc))
+            turn = _snapped_turn if FORMATS[kind].least else _turn
+            return g.fold(name, [rows], columns, views, turn)
         blocks, views, activations = columns // BLOCK, [], []
         for part in WEIGHTS[kind].parts:
             strides = (blocks * part.each, part.each)
@@ -248,7 +250,7 @@ class Lowering:
 
         def write(b: Body, a: Register, partner: Register, c: Register, s: Register) -> Register:
             first = b.do("iequal", b.axis(which_member), b.whole(0))
-            return b.do("fma", a, c, partner * b.do("select", first, b.do("neg", s), s))
+            return _snap(b, b.do("fma", a, c, partner * b.do("select", first, b.do("neg", s), s)))
 
         return self.graph.map(f"blk.{layer}.{which}.turned", space, views, write)
 
@@ -264,7 +266,7 @@ class Lowering:
             return b.do("iless", b.position(), b.do("iadd", b.axis(axis), b.whole(window)))
 
         def score(b: Body, a: Register) -> Register:
-            a = a * s.scale
+            a = _snap(b, a * s.scale)
             if s.score_cap:
                 a = _cap(s.score_cap)(b, a)
             return b.do("select", seen(b, 0), a, b.real(-INFINITY)) if window else a
@@ -280,21 +282,21 @@ class Lowering:
         row = View(scores, (group, 1, s.heads))
         top = g.fold(f"{name}.greatest", space[1:], SO_FAR, [row], lambda b, acc, a: b.do("larger", a, acc), -INFINITY)
         views = [View(scores, all_heads), View(top, (0, group, 1))]
-        weights = g.map(f"{name}.weights", space, views, lambda b, a, m: b.do("exp", a - m))
+        weights = g.map(f"{name}.weights", space, views, _softmax)
         row = View(weights, (group, 1, s.heads))
         total = g.fold(f"{name}.total", space[1:], SO_FAR, [row], lambda _, acc, a: acc + a, lanes=LANES)
         views = [View(weights, (group, 1, 0, s.heads)), View(v, (head, 0, 1, 0), position_axis=3)]
         space = [keys, group, head]
         mixed = g.fold(f"{name}.mixed", space, SO_FAR, views, mix)
         views = [View(mixed, (group * head, head, 1)), View(total, (group, 1, 0))]
-        return g.map(name, space, views, lambda _, a, b: a / b)
+        return g.map(name, space, views, lambda b, a, c: _snap(b, a / c))
 
     def _gate(self, name: str, gate: str, up: str) -> str:
         """ARI-33, then ARI-10."""
         width, kernel = self.shape.inner, "gelu" if self.shape.family.gemma else "silu"
         activation = _gelu if self.shape.family.gemma else _silu
         views = [View(gate, (1,)), View(up, (1,))]
-        inner = self.graph.map(f"{name}.inner", [width], views, lambda b, g, u: activation(b, g) * u)
+        inner = self.graph.map(f"{name}.inner", [width], views, lambda b, g, u: _snap(b, activation(b, g) * u))
         self._quantised(inner, width)
         self.calls.append(Call(kernel, "gated", "inner", (inner,)))
         return inner
@@ -310,7 +312,25 @@ def _gelu(b: Body, g: Register) -> Register:
 
 
 def _cap(most: float) -> Callable[[Body, Register], Register]:
-    return lambda b, a: b.do("tanh", a / most) * most
+    return lambda b, a: b.do("tanh", _snap(b, a / most)) * most
+
+
+def _snap(b: Body, a: Register) -> Register:
+    """ARI-6."""
+    return b.do("select", b.do("less", b.do("abs", a), b.real(TINY)), b.real(0.0), a)
+
+
+def _turn(b: Body, acc: Register, w: Register, a: Register) -> Register:
+    return b.do("fma", w, a, acc)
+
+
+def _snapped_turn(b: Body, acc: Register, w: Register, a: Register) -> Register:
+    return _turn(b, acc, _snap(b, w), a)
+
+
+def _softmax(b: Body, a: Register, top: Register) -> Register:
+    below = a - top
+    return b.do("select", b.do("less", below, b.real(LOWEST)), b.real(0.0), b.do("exp", below))
 
 
 def sizes(lowered: Lowering, head: Head) -> dict[str, int]:

@@ -65,10 +65,10 @@ def _tile(kit: Kernel, kind: str, recipe: Recipe, group: Value, first: Value, wi
     for t, total in enumerate(sums):
         with kit.when((first + t).compare("<", tokens)):
             place = ((first + t) * stride + group * LANES) << 2
-            with kit.when(residual.compare("==", 0)):
-                kit.store(total, out, place, 4)
+            found = kit.var(total)
             with kit.when(residual.compare("!=", 0)):
-                kit.store(kit.load(out, place, lanes(F32), 4) + total, out, place, 4)
+                found.set(kit.load(out, place, lanes(F32), 4) + total)
+            kit.store(found.get(), out, place, 4)
 
 
 def _plain_chains(kit: Kernel, kind: str, recipe: Recipe, group: Value, first: Value, width: int) -> list[Value]:

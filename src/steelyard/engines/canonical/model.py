@@ -117,24 +117,25 @@ class Model:
         return m.states[:wanted], m.logits[:wanted]
 
     def observe(self, feed: Feed, see: Callable[[Call, Floats], None]) -> None:
-        """A step of one token, one call at a time; `see` is shown the row that each call has written, and for one that
-        adds to its row first what it adds."""
-        assert len(feed.ids) == 1
+        """A step whose tokens are all wanted, one call at a time; `see` is shown the rows that each call has written,
+        one a token, and for one that adds to its rows first what it adds."""
+        count = len(feed.ids)
+        assert len(feed.wanted) == count
         self._set(feed)
         code, begin = self._program.code, 0
         for call, end in zip(self.file.lowered.calls, self._program.ends, strict=True):
-            row: Floats = getattr(self._memory, call.writes)[0]
+            rows: Floats = getattr(self._memory, call.writes)[:count]
             if call.residual:
-                before = row.copy()
+                before = rows.copy()
                 alone = code[begin:end].copy()
                 alone[:, ARGS + matmul.RESIDUAL] = 0
                 self.pool.run(alone)
-                see(call, row)
+                see(call, rows)
                 with np.errstate(all="ignore"):
-                    row += before
+                    rows += before
             else:
                 self.pool.run(code[begin:end])
-                see(call, row)
+                see(call, rows)
             begin = end
 
     def _set(self, feed: Feed) -> None:

@@ -30,14 +30,21 @@ from steelyard.engines.canonical.rowwise import ROWWISE
 RUN: Final = "run"
 
 
-class Native:
-    """Loaded kernels: `address[name]`, and `run` itself."""
+class Code:
+    """Loaded functions: `address[name]`."""
 
     def __init__(self, code: bytes, names: tuple[str, ...], target: Any) -> None:
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.address: Mapping[str, int] = {name: self._engine.get_function_address(name) for name in names}
+
+
+class Native(Code):
+    """Loaded kernels, and `run` itself."""
+
+    def __init__(self, code: bytes, names: tuple[str, ...], target: Any) -> None:
+        super().__init__(code, names, target)
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
         self.run = kind(self.address[RUN])
         """run(state, scratch, helper), addresses as numbers; the GIL is released meanwhile."""
@@ -130,6 +137,17 @@ def load(recipe: Recipe, cpu: str = "", features: str = "", cache: Path | None =
     return Native(code, names(recipe), target)
 
 
+def functions(text: str, names: tuple[str, ...], cache: Path | None = None) -> Code:
+    """Functions of a module that is already written, for this CPU."""
+    cpu, features, _ = host()
+    place = _file([text, cpu, features], cache)
+    code = _read(place)
+    if code is None:
+        code = compiled(text, cpu, features)
+        cached.keep(place, hashlib.sha256(code).digest(), code)
+    return Code(code, names, _target(cpu, features))
+
+
 _begun: Final[dict[Path, Future[bytes]]] = {}
 
 
@@ -144,9 +162,14 @@ def begin(recipe: Recipe) -> None:
 
 
 def _place(recipe: Recipe, cpu: str, features: str, cache: Path | None) -> Path:
-    parts = [repr(recipe), cpu, features, llvmlite.__version__, repr(llvm.llvm_version_info), platform.machine()]
     room = Path(__file__).parent
-    parts += [(room / name).read_text(encoding="utf-8") for name in sorted(p.name for p in room.glob("*.py"))]
+    sources = [(room / name).read_text(encoding="utf-8") for name in sorted(p.name for p in room.glob("*.py"))]
+    return _file([repr(recipe), cpu, features, *sources], cache)
+
+
+def _file(parts: list[str], cache: Path | None) -> Path:
+    """Where object code is kept that follows from these parts."""
+    parts = [*parts, llvmlite.__version__, repr(llvm.llvm_version_info), platform.machine()]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     folder = platformdirs.user_cache_path("steelyard") / "kernels" if cache is None else cache
     return folder / f"{digest[:32]}.o"

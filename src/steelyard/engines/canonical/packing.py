@@ -66,6 +66,7 @@ def _pack(form: Format, table: Bytes) -> Bytes:
     """Whole groups of rows, [rows][spans][bytes in a block], as [group][packed bytes]."""
     groups, spans = len(table) // LANES, table.shape[1]
     if form.unpack is None:
+        table = _snapped(form, table)
         return table.reshape(groups, LANES, spans, form.packed).transpose(0, 2, 1, 3).reshape(groups, -1)
     parts = form.unpack(form, table)
     blocks = spans * form.span // BLOCK
@@ -76,6 +77,15 @@ def _pack(form: Format, table: Bytes) -> Bytes:
     scales = parts.scales.reshape(groups, LANES, spans, -1).transpose(0, 2, 3, 1)
     pieces.append(np.ascontiguousarray(scales).view(np.uint8))
     return np.concatenate([piece.reshape(groups, -1) for piece in pieces], axis=1)
+
+
+def _snapped(form: Format, table: Bytes) -> Bytes:
+    """Plain numbers without those that count as 0 (ARI-12)."""
+    if not form.least:
+        return table
+    words = np.ascontiguousarray(table).view(f"<u{form.packed}")
+    magnitudes = words & words.dtype.type(2 ** (form.bits - 1) - 1)
+    return np.where(magnitudes < form.least, words.dtype.type(0), words).view(np.uint8)
 
 
 def _squeeze(bits: int, quads: Bytes) -> Bytes:

@@ -7,10 +7,8 @@ from llvmlite import ir
 from steelyard.engines.canonical.emit import F32, I32, I64, INF, LANES, Kernel, Kit, Value, Variable, lanes
 from steelyard.engines.canonical.recipe import Recipe
 from steelyard.engines.canonical.scalars import SQRT_HALF_BITS, exp, log, log1p_core
+from steelyard.engines.draws import KEY_STEPS, MULTIPLIERS, ROUNDS
 
-MULTIPLIERS: Final = (0xD2511F53, 0xCD9E8D57)  # Philox4x32-10: Salmon et al., SC'11; Random123's constants
-KEY_STEPS: Final = (0x9E3779B9, 0xBB67AE85)
-ROUNDS: Final = 10
 AT_ONCE: Final = 4 * LANES  # ids in one pass: four words of each of 16 counters
 
 # pick: one chunk is a row of logits; DRAWS holds per row four i64: T's bits, seed, position, 0

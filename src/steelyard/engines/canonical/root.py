@@ -11,20 +11,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from steelyard.engines.canonical.fields import BYTES_PER_LEAF, FIELD_CODES, blocks_per_leaf
+from steelyard.engines.canonical.fields import BYTES_PER_LEAF, FIELD_CODES, FIELDS, blocks_per_leaf
 from steelyard.engines.canonical.lowering import LOGITS, STATE, Lowering
 from steelyard.engines.canonical.packing import Bytes
 from steelyard.engines.gguf_head import KINDS, Head, Tensor
 from steelyard.engines.ir import leaves as ir
-from steelyard.engines.ir.facts import Facts
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Malformed, Refused
+from steelyard.protocol.facts import Facts
 
 ARITHMETIC: Final = "steelyard/arithmetic/3"
 KEY_VALUES: Final = "kv/f32"
 TEMPLATE: Final = "tokenizer.chat_template"
-FACTS: Final = 2
-"""Index of the facts' leaf."""
 BEFORE_FILE: Final = 4
 """Leaves before the file's."""
 
@@ -112,7 +110,7 @@ class Covered:
 
     @cached_property
     def facts(self) -> Facts:
-        """What is asked of the model without its graph (ARI-46). Raises Malformed("gguf.tokenizer")."""
+        """What is asked of the model without its graph (GRA-18). Raises Malformed("gguf.tokenizer")."""
         s, names = self.lowered.shape, list(self.lowered.graph.by_name)
         ends = tuple(sorted(self.head.ends(s.vocabulary)))
         places = len(names), names.index(STATE), names.index(LOGITS)
@@ -134,6 +132,12 @@ class Covered:
     def tree(self) -> merkle.Tree:
         """Over `leaves`: reads the whole file, and keeps some 130 bytes a leaf."""
         return merkle.Tree(list(self.leaves()))
+
+    def leaf_of(self, field: ir.FileAt, element: int) -> int:
+        """Index, in the model root's tree, of the leaf with an element of a field of the file."""
+        kind, name = FIELD_CODES[field.code]
+        inside = next(part.tensor for part in self.stretches if part.tensor and part.first_leaf == field.first_leaf)
+        return field.first_leaf + element // FIELDS[kind][name].each // blocks_per_leaf(inside.kind)
 
     def file_leaf(self, index: int) -> bytes:
         """A leaf of the file by its index in the model root's tree, at most 1,024 weights. Raises

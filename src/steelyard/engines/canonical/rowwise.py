@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from steelyard.engines.canonical.bounds import TINY_BITS
 from steelyard.engines.canonical.emit import F32, I8, I32, I64, LANES, PTR, Kernel, Value, lanes
 from steelyard.engines.canonical.formats import BLOCK
 from steelyard.engines.canonical.recipe import TILE, Recipe
-from steelyard.engines.canonical.scalars import exp, magnitude, round_even, tanh
+from steelyard.engines.canonical.scalars import exp, magnitude, round_even, snap, tanh
 
 INFINITY_BITS: Final = 0x7F800000
 NAN_BITS: Final = 0x7FC00000
 GELU_CUBIC: Final = float.fromhex("0x1.6e4e26p-5")  # 0.044715 as binary32
 GELU_SLOPE: Final = float.fromhex("0x1.988454p-1")  # √(2/π) as binary32
-TINY_BITS: Final = 0x12800000  # 2**-90: a block whose numbers are all below it becomes zeros
 
 # slots shared by every kernel that quantises; LENGTH numbers in a row
 QUANTS, SCALES, SUMS, LESS8, LESS128, LESS32, LENGTH = range(7)
@@ -105,8 +105,8 @@ def head_norm(module: object, name: str, recipe: Recipe) -> None:
 
 
 def _normed(kit: Kernel, x: Value, numbers: Value) -> Iterator[tuple[Value, Value]]:
-    """ARI-30: y = (x·r)·w with r = 1 / √(Σx²/n + ε); Σx² in 16 interleaved chains and the fixed tree. Yields once,
-    inside a loop: where 16 of the results belong, and these."""
+    """ARI-30: y = snap((x·r)·w) with r = 1 / √(Σx²/n + ε); Σx² in 16 interleaved chains and the fixed tree. Yields
+    once, inside a loop: where 16 of the results belong, and these."""
     chains = kit.var(kit.const(lanes(F32), 0.0))
     with kit.loop(0, numbers, LANES) as at:
         here = kit.load(x, at << 2, lanes(F32), 4)
@@ -116,7 +116,7 @@ def _normed(kit: Kernel, x: Value, numbers: Value) -> Iterator[tuple[Value, Valu
     r = (kit.const(F32, 1.0) / kit.root(mean + number_as_float(kit, EPSILON))).splat()
     with kit.loop(0, numbers, LANES) as at:
         scaled = kit.load(x, at << 2, lanes(F32), 4) * r
-        yield at, scaled * kit.load(kit.pointer(WEIGHT), at << 2, lanes(F32), 4)
+        yield at, snap(scaled * kit.load(kit.pointer(WEIGHT), at << 2, lanes(F32), 4))
 
 
 def bias(module: object, name: str, _: Recipe) -> None:
@@ -130,8 +130,8 @@ def bias(module: object, name: str, _: Recipe) -> None:
 
 
 def capped(kit: Kernel, x: Value, cap: Value) -> Value:
-    """cap·tanh(x / cap)."""
-    return tanh(kit, x / cap) * cap
+    """cap·tanh(snap(x / cap))."""
+    return tanh(kit, snap(x / cap)) * cap
 
 
 def cap(module: object, name: str, _: Recipe) -> None:
@@ -156,7 +156,7 @@ def _gelu(kit: Kernel, g: Value) -> Value:
 
 def _gate(activation: Callable[[Kernel, Value], Value]) -> Callable[[object, str, Recipe], None]:
     def gate(module: object, name: str, _: Recipe) -> None:
-        """y = activation(g)·u for the halves g and u of a row of X."""
+        """y = snap(activation(g)·u) for the halves g and u of a row of X."""
         kit = Kernel(module, name)
         numbers = kit.number(LENGTH)
         x = kit.at(kit.pointer(X), (kit.chunk * numbers) << 3)
@@ -164,7 +164,7 @@ def _gate(activation: Callable[[Kernel, Value], Value]) -> Callable[[object, str
         with kit.loop(0, numbers, LANES) as at:
             g = kit.load(x, at << 2, lanes(F32), 4)
             u = kit.load(x, (at + numbers) << 2, lanes(F32), 4)
-            kit.store(activation(kit, g) * u, y, at << 2, 4)
+            kit.store(snap(activation(kit, g) * u), y, at << 2, 4)
         _quantise_row(kit, y, kit.chunk, numbers)
         kit.finish()
 
@@ -172,7 +172,7 @@ def _gate(activation: Callable[[Kernel, Value], Value]) -> Callable[[object, str
 
 
 def rotate(module: object, name: str, recipe: Recipe) -> None:
-    """Turns each pair of queries and keys by its angle, then files key and value in the token's page."""
+    """Turns each pair of queries and keys by its angle and snaps all, then files key and value in the token's page."""
     kit = Kernel(module, name)
     head, half = recipe.head_dim, recipe.head_dim // 2
     row = kit.at(kit.pointer(QKV), (kit.chunk * kit.number(STRIDE)) << 2)
@@ -192,8 +192,8 @@ def _turn_halves(kit: Kernel, recipe: Recipe, head: Value, cosines: Value, sines
         c, s = (kit.load(table, at << 2, lanes(F32), 4) for table in (cosines, sines))
         a, b = (kit.load(head, (at + skip) << 2, lanes(F32), 4) for skip in (0, half))
         minus = (s.bits(lanes(I32)) ^ 0x80000000).bits(lanes(F32))
-        kit.store(kit.fma(a, c, b * minus), head, at << 2, 4)
-        kit.store(kit.fma(b, c, a * s), head, (at + half) << 2, 4)
+        kit.store(snap(kit.fma(a, c, b * minus)), head, at << 2, 4)
+        kit.store(snap(kit.fma(b, c, a * s)), head, (at + half) << 2, 4)
 
 
 def _turn_neighbours(kit: Kernel, recipe: Recipe, head: Value, cosines: Value, sines: Value) -> None:
@@ -209,7 +209,7 @@ def _turn_neighbours(kit: Kernel, recipe: Recipe, head: Value, cosines: Value, s
         s = kit.load(sines, at << 1, lanes(F32, LANES // 2), 4).shuffle(twice)
         pairs = kit.load(head, at << 2, lanes(F32), 4)
         turned = pairs.shuffle(swapped) * (s.bits(lanes(I32)) ^ signs).bits(lanes(F32))
-        kit.store(kit.fma(pairs, c, turned), head, at << 2, 4)
+        kit.store(snap(kit.fma(pairs, c, turned)), head, at << 2, 4)
 
 
 def _file(kit: Kernel, recipe: Recipe, row: Value, position: Value) -> None:
@@ -222,7 +222,9 @@ def _file(kit: Kernel, recipe: Recipe, row: Value, position: Value) -> None:
     with kit.loop(0, keys * head) as i:
         kit.store(kit.load(row, (queries * head + i) << 2, F32, 4), key, (i * page + slot) << 2, 4)
     with kit.loop(0, keys) as which, kit.loop(0, head, LANES) as i:
-        here = kit.load(row, ((queries + keys + which) * head + i) << 2, lanes(F32), 4)
+        place = ((queries + keys + which) * head + i) << 2
+        here = snap(kit.load(row, place, lanes(F32), 4))
+        kit.store(here, row, place, 4)
         kit.store(here, value, ((which * page + slot) * head + i) << 2, 4)
 
 

@@ -1,9 +1,10 @@
 """Canonical scalar functions, lane by lane (spec/arithmetic.md): IEEE operations only, the same on every CPU."""
 
-from typing import Final
+from typing import Any, Final
 
 from llvmlite import ir
 
+from steelyard.engines.canonical.bounds import TINY
 from steelyard.engines.canonical.emit import I32, Kit, Value, lanes
 
 MAGIC: Final = 12582912.0  # 1.5 * 2**23: adding it rounds to a whole number, nearest even, if |x| < 2**22
@@ -37,10 +38,15 @@ TANH_COEFFICIENTS: Final = tuple(  # tanh x = x + x³·P(x²) (Cephes tanhf), ro
 SQRT_HALF_BITS: Final = 0x3F3504F3
 
 
-def exp(kit: Kit, x: Value) -> Value:
-    """e^x; 0 below -87, e^88 above 88, NaN for NaN."""
-    wide = lanes(I32) if isinstance(x.kind, ir.VectorType) else I32
-    low = x.compare("<", EXP_LOW)
+def words(x: Value) -> Any:
+    """The type of x's bits: scalar or lanes."""
+    return lanes(I32) if isinstance(x.kind, ir.VectorType) else I32
+
+
+def exp(kit: Kit, x: Value, lowest: float = EXP_LOW) -> Value:
+    """e^x; 0 below `lowest`, which is at least -87, e^88 above 88, NaN for NaN."""
+    low = x.compare("<", lowest)
+    x = low.choose(x.like(lowest), x)  # else what is not taken could be subnormal on its way
     x = x.compare(">", EXP_HIGH).choose(kit.const(x.kind, EXP_HIGH), x)
     shifted = x * LOG2E + MAGIC
     n = shifted - MAGIC
@@ -49,13 +55,13 @@ def exp(kit: Kit, x: Value) -> Value:
     p = kit.const(x.kind, EXP_COEFFICIENTS[0])
     for coefficient in (*EXP_COEFFICIENTS[1:], 1.0, 1.0):
         p = kit.fma(p, r, kit.const(x.kind, coefficient))
-    scale = ((shifted.bits(wide) - MAGIC_BITS + 127) << 23).bits(x.kind)
+    scale = ((shifted.bits(words(x)) - MAGIC_BITS + 127) << 23).bits(x.kind)
     return low.choose(kit.const(x.kind, 0.0), p * scale)
 
 
 def tanh(kit: Kit, x: Value) -> Value:
     """GRA-11."""
-    bits = x.bits(lanes(I32))
+    bits = x.bits(words(x))
     size = magnitude(x)
     square = size * size
     p = kit.const(x.kind, TANH_COEFFICIENTS[0])
@@ -64,7 +70,7 @@ def tanh(kit: Kit, x: Value) -> Value:
     near = kit.fma(p * square, size, size)
     far = kit.const(x.kind, 1.0) - kit.const(x.kind, 2.0) / (exp(kit, size + size) + 1.0)
     found = size.compare("<", TANH_NEAR).choose(near, far)
-    return (found.bits(lanes(I32)) ^ (bits & 0x80000000)).bits(x.kind)
+    return (found.bits(words(x)) ^ (bits & 0x80000000)).bits(x.kind)
 
 
 def log1p_core(kit: Kit, f: Value, e: Value) -> Value:
@@ -96,7 +102,12 @@ def round_even(x: Value) -> Value:
 
 def magnitude(x: Value) -> Value:
     """|x|."""
-    return (x.bits(lanes(I32)) & 0x7FFFFFFF).bits(x.kind)
+    return (x.bits(words(x)) & 0x7FFFFFFF).bits(x.kind)
+
+
+def snap(x: Value) -> Value:
+    """ARI-6: +0 for a magnitude below 2**-40."""
+    return magnitude(x).compare("<", TINY).choose(x.like(0.0), x)
 
 
 def larger(a: Value, b: Value) -> Value:

@@ -18,7 +18,7 @@ from steelyard.engines.canonical.model import Feed
 from steelyard.engines.canonical.pages import Pages
 from steelyard.engines.canonical.program import Floats, address
 from steelyard.engines.canonical.sequence import InFlight, Row
-from steelyard.engines.sampling import Draw, Likelihoods
+from steelyard.engines.draws import Draw, Likelihoods
 from steelyard.protocol.errors import Refused, Unavailable
 
 MAX_RUNS: Final = 64

@@ -1,7 +1,6 @@
 """One run in flight: which ids it knows, how far it has been computed, and what it does with each row of logits."""
 
 import queue
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isnan, nan
@@ -9,20 +8,14 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from steelyard.engines.base import NOTHING, Step
+from steelyard.engines.base import NOTHING, Step, leaf
 from steelyard.engines.canonical.pages import Lease
 from steelyard.engines.canonical.program import Floats
+from steelyard.engines.draws import Draw, Likelihoods
 from steelyard.engines.grammars import Masks
-from steelyard.engines.sampling import Draw, Likelihoods
 from steelyard.protocol.errors import Refused, SteelyardError
-from steelyard.protocol.hashing import ZERO32, sha256
 
 LITTLE_ENDIAN: Final = np.dtype("<f4")
-
-
-def leaf(state: bytes, logit: float, mask: bytes | None = None) -> bytes:
-    """Rule P2: SHA-256(final-norm output ‖ raw logit ‖ SHA-256(mask), zeros without one), binary32 little-endian."""
-    return sha256(state, struct.pack("<f", logit), ZERO32 if mask is None else sha256(mask))
 
 
 def evidence(state: Floats, logit: float = nan) -> bytes:

@@ -1,13 +1,13 @@
 """What a file says of its model, refused unless this engine computes exactly that: llama, and its relatives."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Final
+from typing import Any, Final
 
 from steelyard.engines.canonical.formats import BLOCK, FORMATS
-from steelyard.engines.gguf_head import KINDS, Head, Tensor
+from steelyard.engines.gguf_head import Head, Tensor, kind_of
 from steelyard.protocol.errors import Refused
 
 MAX_WIDTH: Final = 2**16
@@ -182,24 +182,39 @@ class Shape:
 def read(head: Head) -> Shape:
     """Raises Refused: `model.architecture`, `model.field`, `model.split`, `model.dimension`, `model.rope-scaling`,
     `model.tensor-missing`, `model.tensor-unknown`, `model.tensor-shape`, `model.tensor-type`; Malformed as `Head`."""
+    found, refusals = survey(head)
+    if found is None:
+        raise refusals[0]
+    return found
+
+
+def survey(head: Head) -> tuple[Shape | None, list[Refused]]:
+    """The shape, or else everything that speaks against the file. What can only be asked when something refused is
+    known is not asked. Raises Malformed for a file that does not say what it is."""
+    tensors = {tensor.name: tensor for tensor in head.tensors}
     architecture = head.text("general.architecture")
     if architecture not in FAMILIES:
-        raise Refused("model.architecture", f"{architecture[:40]!r}, known: {', '.join(FAMILIES)}")
+        told = f"{architecture[:40]!r}, known: {', '.join(FAMILIES)}"
+        return None, [Refused("model.architecture", told), *_types(tensors.values(), FORMATS)]
+    refusals = list(_other_graphs(head, architecture))
+    shape = Fields(head, architecture).shape(tensors, refusals)
+    refusals += _types(tensors.values(), FORMATS) if shape is None else _tensors(shape, tensors)
+    return (None if refusals else shape), refusals
+
+
+def _other_graphs(head: Head, architecture: str) -> Iterator[Refused]:
+    """Fields that ask for what is not computed here."""
     if head.fields.get(f"{architecture}.expert_count", 0):
-        raise Refused("model.architecture", f"experts in {architecture}: not computed here")
+        yield Refused("model.architecture", f"experts in {architecture}: not computed here")
     if head.fields.get(f"{architecture}.attention.causal", True) is not True:
-        raise Refused("model.architecture", f"{architecture} that sees later positions: not computed here")
+        yield Refused("model.architecture", f"{architecture} that sees later positions: not computed here")
     for key, allowed in NEUTRAL.items():
         value = head.fields.get(f"{architecture}.{key}")
         if value is not None and value not in allowed:
-            raise Refused("model.field", f"{key} is {value!r:.40}: not computed in {architecture}")
+            yield Refused("model.field", f"{key} is {value!r:.40}: not computed in {architecture}")
     parts = head.fields.get("split.count", 1)
     if parts not in (0, 1):
-        raise Refused("model.split", f"one of {parts!r:.40} files: join them (llama.cpp's gguf-split --merge)")
-    tensors = {tensor.name: tensor for tensor in head.tensors}
-    shape = Fields(head, architecture).shape(tensors)
-    _check(shape, tensors)
-    return shape
+        yield Refused("model.split", f"one of {parts!r:.40} files: join them (llama.cpp's gguf-split --merge)")
 
 
 @dataclass(frozen=True)
@@ -228,40 +243,36 @@ class Fields:
             raise Refused("model.dimension", f"{key} is {value!r:.40}, as binary32 {rounded}, must be above {low}")
         return rounded
 
-    def shape(self, tensors: Mapping[str, Tensor]) -> Shape:
-        """The dimensions; that all tensors have them is not yet checked."""
+    def shape(self, tensors: Mapping[str, Tensor], refusals: list[Refused]) -> Shape | None:
+        """The dimensions; that all tensors have them is not yet checked. None if a part of them is refused: all that
+        are refused are added to `refusals`."""
         family = FAMILIES[self.architecture]
-        width = self.whole("embedding_length", MAX_WIDTH, BLOCK)
-        heads, key_heads, head_dim = self._heads(width)
-        embedding = tensors.get("token_embd.weight")
-        if embedding is None or len(embedding.shape) != 2:
-            raise Refused("model.tensor-missing", "token_embd.weight")
-        vocabulary = embedding.shape[1]
-        if not 0 < vocabulary <= MAX_VOCABULARY:
-            raise Refused("model.dimension", f"vocabulary {vocabulary}, must be 1 to {MAX_VOCABULARY}")
-        window, every = self._windows(family)
-        return Shape(
-            family=family,
-            layers=self.whole("block_count", MAX_LAYERS),
-            width=width,
-            inner=self.whole("feed_forward_length", MAX_WIDTH * 4, BLOCK),
-            heads=heads,
-            key_heads=key_heads,
-            head_dim=head_dim,
-            vocabulary=vocabulary,
-            context=min(self.whole("context_length", 2**31), MAX_CONTEXT),
-            epsilon=self.real("attention.layer_norm_rms_epsilon", 0.0, 1.0),
-            turns=self._turns(family, every, "rope_freqs.weight" in tensors),
-            tied="output.weight" not in tensors,
-            biased=family.biases or "blk.0.attn_q.bias" in tensors,
-            window=window,
-            every=every,
-            score_cap=self._cap("attn_logit_softcapping", family.score_cap),
-            logit_cap=self._cap("final_logit_softcapping", family.logit_cap),
+        parts: tuple[Callable[[], dict[str, Any]], ...] = (
+            self._heads,
+            lambda: {"vocabulary": _vocabulary(tensors)},
+            lambda: {"layers": self.whole("block_count", MAX_LAYERS)},
+            lambda: {"inner": self.whole("feed_forward_length", MAX_WIDTH * 4, BLOCK)},
+            lambda: {"context": min(self.whole("context_length", 2**31), MAX_CONTEXT)},
+            lambda: {"epsilon": self.real("attention.layer_norm_rms_epsilon", 0.0, 1.0)},
+            lambda: self._windows(family, "rope_freqs.weight" in tensors),
+            lambda: {"score_cap": self._cap("attn_logit_softcapping", family.score_cap)},
+            lambda: {"logit_cap": self._cap("final_logit_softcapping", family.logit_cap)},
         )
+        found: dict[str, Any] = {}
+        before = len(refusals)
+        for part in parts:
+            try:
+                found |= part()
+            except Refused as refusal:
+                refusals.append(refusal)
+        if len(refusals) > before:
+            return None
+        tied, biased = "output.weight" not in tensors, family.biases or "blk.0.attn_q.bias" in tensors
+        return Shape(family=family, tied=tied, biased=biased, **found)
 
-    def _heads(self, width: int) -> tuple[int, int, int]:
-        """Query heads, key heads, numbers in a head."""
+    def _heads(self) -> dict[str, Any]:
+        """Width, query heads, key heads, numbers in a head."""
+        width = self.whole("embedding_length", MAX_WIDTH, BLOCK)
         heads = self.whole("attention.head_count", 1024)
         key_heads = self.whole("attention.head_count_kv", heads, default=heads)
         if width % heads and not self.says("attention.key_length"):
@@ -274,15 +285,16 @@ class Fields:
         if head_dim % BLOCK or head_dim > MAX_HEAD or {turned, near, values} != {head_dim}:
             told = f"head of {head_dim} ({BLOCK} to {MAX_HEAD}, a multiple of {BLOCK}), "
             raise Refused("model.dimension", told + f"{turned} turned, {near} in a window, values {values}")
-        return heads, key_heads, head_dim
+        return {"width": width, "heads": heads, "key_heads": key_heads, "head_dim": head_dim}
 
-    def _windows(self, family: Family) -> tuple[int, int]:
-        """Positions in a window, and of how many layers the last has none; nothing of both if no layer has one."""
-        key = "attention.sliding_window"
-        if not family.local or not (family.window or self.says(key)):
-            return 0, 0
-        every = self.whole("attention.sliding_window_pattern", MAX_LAYERS, default=family.local)
-        return min(self.whole(key, 2**31, default=family.window), MAX_CONTEXT), every
+    def _windows(self, family: Family, factors: bool) -> dict[str, Any]:
+        """Positions in a window, and of how many layers the last has none (0 of both if no layer has one); how layers
+        turn."""
+        key, window, every = "attention.sliding_window", 0, 0
+        if family.local and (family.window or self.says(key)):
+            every = self.whole("attention.sliding_window_pattern", MAX_LAYERS, default=family.local)
+            window = min(self.whole(key, 2**31, default=family.window), MAX_CONTEXT)
+        return {"window": window, "every": every, "turns": self._turns(family, every, factors)}
 
     def _turns(self, family: Family, every: int, factors: bool) -> tuple[Turn, ...]:
         kind = self.head.fields.get(f"{self.architecture}.rope.scaling.type", "linear")
@@ -306,11 +318,21 @@ class Fields:
         """0: no cap."""
         if usual is None or not (usual or self.says(key)):
             return 0.0
-        return self.real(key, 0.0, 1e6, usual)
+        return self.real(key, BELOW_ONE, 1e6, usual)
 
 
-def _check(shape: Shape, tensors: dict[str, Tensor]) -> None:
-    """Exactly the tensors of this graph, each of its size and of a type that has kernels."""
+def _vocabulary(tensors: Mapping[str, Tensor]) -> int:
+    embedding = tensors.get("token_embd.weight")
+    if embedding is None or len(embedding.shape) != 2:
+        raise Refused("model.tensor-missing", "token_embd.weight")
+    vocabulary = embedding.shape[1]
+    if not 0 < vocabulary <= MAX_VOCABULARY:
+        raise Refused("model.dimension", f"vocabulary {vocabulary}, must be 1 to {MAX_VOCABULARY}")
+    return vocabulary
+
+
+def _tensors(shape: Shape, tensors: Mapping[str, Tensor]) -> Iterator[Refused]:
+    """Unless they are exactly the tensors of this graph, each of its size and of a type that has kernels."""
     expected: dict[str, tuple[int, ...]] = dict(shape.outer())
     for layer in range(shape.layers):
         expected |= shape.matrices(layer)
@@ -318,15 +340,29 @@ def _check(shape: Shape, tensors: dict[str, Tensor]) -> None:
     expected |= {name: (size,) for name, size in vectors.items()}
     missing = sorted(expected.keys() - tensors.keys())
     if missing:
-        raise Refused("model.tensor-missing", f"{len(missing)} of {len(expected)}, first {missing[0]}")
+        yield Refused("model.tensor-missing", f"{len(missing)} of {len(expected)}, first {missing[0]}")
     unknown = sorted(tensors.keys() - expected.keys())
     if unknown:
-        raise Refused("model.tensor-unknown", f"{len(unknown)} besides {len(expected)}, first {unknown[0][:60]}")
-    for name, size in expected.items():
-        tensor = tensors[name]
-        if tensor.shape != size:
-            raise Refused("model.tensor-shape", f"{name} is {tensor.shape}, must be {size}")
-        kind = KINDS[tensor.kind][0] if tensor.kind in KINDS else str(tensor.kind)
-        allowed = ("f32",) if name in vectors else tuple(FORMATS)
-        if kind not in allowed:
-            raise Refused("model.tensor-type", f"{name} is {kind}, computed: {', '.join(allowed)}")
+        yield Refused("model.tensor-unknown", f"{len(unknown)} besides {len(expected)}, first {unknown[0][:60]}")
+    there = [tensors[name] for name in expected if name in tensors]
+    wrong = [tensor for tensor in there if tensor.shape != expected[tensor.name]]
+    if wrong:
+        told = f"{wrong[0].name} is {wrong[0].shape}, must be {expected[wrong[0].name]}"
+        yield Refused("model.tensor-shape", told + _more(wrong))
+    yield from _types([tensor for tensor in there if tensor.name not in vectors], FORMATS)
+    yield from _types([tensor for tensor in there if tensor.name in vectors], ("f32",))
+
+
+def _types(tensors: Iterable[Tensor], computed: Collection[str]) -> Iterator[Refused]:
+    """One for each type that is not computed."""
+    kinds: dict[str, list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault(kind_of(tensor), []).append(tensor)
+    for kind, some in kinds.items():
+        if kind not in computed:
+            told = f"{some[0].name[:60]} is {kind}, computed: {', '.join(computed)}"
+            yield Refused("model.tensor-type", told + _more(some))
+
+
+def _more(tensors: Sequence[Tensor]) -> str:
+    return f"; {len(tensors) - 1} more like it" if len(tensors) > 1 else ""

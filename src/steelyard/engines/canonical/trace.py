@@ -1,43 +1,34 @@
 """A run that can be asked for anything it computed: any node's value, root, partial sum or opening, at any position.
 
-Nothing is stored but keys and values, as in the run itself. A position that is asked for is computed once more with
+Nothing is stored but keys and values, as in the run itself. Positions that are asked for are computed once more with
 the kernels, one call at a time, and what the calls leave in memory is copied; whatever lies between two calls is then
-computed from that by `ir.evaluate`.
+computed from that by `loops`, and a partial sum by `ir.evaluate`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.engines.canonical import fields, sequence
+from steelyard.engines import base
+from steelyard.engines.canonical import fields, forest, loops, sequence
 from steelyard.engines.canonical.lowering import Call
 from steelyard.engines.canonical.model import Feed, Model
 from steelyard.engines.canonical.program import address, aligned
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import evaluate
 from steelyard.engines.ir.graph import Node
-from steelyard.engines.ir.leaves import WORDS_PER_LEAF, cut
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
 
 Array = NDArray[Any]
 Whole = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """One leaf of a node's value at a position, with the way to that value's root."""
-
-    leaf: bytes
-    """Up to 32 elements, 4 bytes each, little-endian."""
-    index: int
-    """Which leaf."""
-    count: int
-    """Leaves of the value."""
-    path: tuple[bytes, ...]
+WORDS_AT_ONCE: Final = 2**23
+"""So many values are held while all positions are hashed: some 32 MiB."""
+NODES_AT_ONCE: Final = 180
+"""Whose values are hashed together: some layers', so that copies of them stay small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +58,10 @@ class Trace:
     ids: Sequence[int]
     _pages: list[NDArray[np.uint8]] = field(default_factory=list)
     _known: dict[str, Array] = field(default_factory=dict)
-    """Whole values at `_at`."""
+    """Values at the positions of `_window`, [positions][at least the elements that a value has at the last one]."""
     _past: dict[str, Array] = field(default_factory=dict)
     """Keys or values at all positions, [positions][elements]."""
-    _at: int = -1
+    _window: range = range(0)
 
     def __post_init__(self) -> None:
         page, count = self.model.recipe.page, len(self.ids)
@@ -82,6 +73,7 @@ class Trace:
         self._pages = [aligned((self.model.page_bytes,), np.uint8) for _ in range(-(-count // page))]
         self._table = np.array([address(place) for place in self._pages], np.int64)
         self.graph = self.model.file.lowered.graph
+        self._loops = loops.of(self.graph)
         self._tensors = {tensor.name: tensor for tensor in self.model.file.head.tensors}
         for begin in range(0, count, self.model.tokens):
             self.model.step(self._feed(begin, min(begin + self.model.tokens, count)))
@@ -89,7 +81,7 @@ class Trace:
     def _feed(self, begin: int, end: int, wanted: bool = False) -> Feed:
         count = end - begin
         tables = [address(self._table)] * count
-        return Feed(list(self.ids[begin:end]), list(range(begin, end)), tables, [0] if wanted else [])
+        return Feed(list(self.ids[begin:end]), list(range(begin, end)), tables, list(range(count)) if wanted else [])
 
     def close(self) -> None:
         """Ends the model's threads."""
@@ -105,18 +97,47 @@ class Trace:
 
     def value(self, position: int, name: str) -> Array:
         """All elements of a node, in order: float32 or int32. Raises Refused: `trace.position`, `trace.node`."""
+        if name in self.model.file.lowered.cached and position not in self._window:
+            self._require(position)
+            past: Array = self._history(name)[position]
+            return past
         node = self._node(position, name)
-        if name not in self._known:
-            self._known[name] = evaluate.value(node, position, self)
-        return self._known[name]
+        return self._rows(name)[position - self._window.start, : node.elements(position)]
 
     def root(self, position: int, name: str) -> bytes:
         """Merkle root over the leaves of a node's value, 32 bytes. Raises as `value`."""
-        return merkle.root([merkle.leaf_hash(leaf) for leaf in self._leaves(position, name)])
+        return forest.raw(forest.value_roots([self.value(position, name)]))[0]
 
     def position_root(self, position: int) -> bytes:
-        """Merkle root over the roots of all nodes, in the graph's order. 32 bytes."""
-        return merkle.root([merkle.leaf_hash(self.root(position, node.name)) for node in self.graph.nodes])
+        """Merkle root over the roots of all nodes, in the graph's order. 32 bytes. Raises Refused("trace.position")."""
+        self._require(position)
+        return merkle.root(self._leaves(range(position, position + 1))[0])
+
+    def leaves(self) -> Iterator[list[bytes]]:
+        """Leaf hashes of each position's tree, one a node; the first position's first. Memory for values of some
+        positions at a time is taken and given back."""
+        count = len(self.ids)
+        words = sum(node.elements(count - 1) for node in self.graph.nodes)
+        at_once = max(1, min(self.model.tokens, WORDS_AT_ONCE // words))
+        for begin in range(0, count, at_once):
+            yield from self._leaves(range(begin, min(begin + at_once, count)))
+        self._known, self._window = {}, range(0)
+
+    def _leaves(self, window: range) -> list[list[bytes]]:
+        if window != self._window:
+            self._observe(window)
+        found: list[list[bytes]] = [[] for _ in window]
+        for begin in range(0, len(self.graph.nodes), NODES_AT_ONCE):
+            values: list[Array] = []
+            for node in self.graph.nodes[begin : begin + NODES_AT_ONCE]:
+                rows = self._rows(node.name)
+                grows = node.elements(window[0]) < rows.shape[1]
+                values += [row[: node.elements(at)] for row, at in zip(rows, window, strict=True)] if grows else [*rows]
+            roots = forest.value_roots(values)
+            leaves = forest.raw(forest.digests(merkle.LEAF, roots))
+            for index, mine in enumerate(found):
+                mine += leaves[index :: len(window)]
+        return found
 
     def leaf(self, position: int, mask: bytes | None = None) -> bytes:
         """Evidence of the id at a position: by the state of the position before, which chose it, and under the mask, if
@@ -124,14 +145,7 @@ class Trace:
         self._require(position - 1)
         states, logits = self.model.step(self._feed(position - 1, position, wanted=True))
         logit = float(logits[0, self.ids[position]])
-        return sequence.leaf(sequence.evidence(states[0], logit), logit, mask)
-
-    def open(self, position: int, name: str, element: int) -> Opening:
-        """The leaf that holds an element. Raises as `value`, and Refused("merkle.index")."""
-        leaves = self._leaves(position, name)
-        index = element // WORDS_PER_LEAF
-        path = merkle.prove([merkle.leaf_hash(leaf) for leaf in leaves], index)
-        return Opening(leaves[index], index, len(leaves), path)
+        return base.leaf(sequence.evidence(states[0], logit), logit, mask)
 
     def partial(self, position: int, name: str, element: int, steps: int) -> Array:
         """The accumulator of one element's fold after `steps` turns: one number, or the 16 chains.
@@ -145,13 +159,7 @@ class Trace:
     def operands(self, position: int, name: str, element: int, step: int = 0) -> list[Operand]:
         """What turn `step` of an element's loops loads, in the order of the node's views. Raises as `partial`."""
         node = self._node(position, name)
-        total, turns = node.elements(position), node.turns(position)
-        if not 0 <= element < total or not 0 <= step < turns:
-            raise Refused("ir.element", f"element {element} of {total}, turn {step} of {turns} of {name}")
-        extents = node.extents(position)
-        inner = extents[len(node.space) :]
-        indices = [*np.unravel_index(element, extents[: len(node.space)]), *np.unravel_index(step, inner)]
-        axes = [np.array([index]) for index in indices]
+        axes = evaluate.indices(node, position, element, step)
         found = []
         for view in node.loads:
             first = evaluate.where(view, position, axes, 1, self.ids[position])
@@ -170,9 +178,10 @@ class Trace:
     def gather(self, source: str, position: int | Whole, index: Whole) -> Array:
         """See `evaluate.Values`."""
         if source in self.graph.by_name:
-            if isinstance(position, int) and position == self._at:
-                return evaluate.canonical(self.value(position, source)[index])
-            return evaluate.canonical(self._history(source)[position, index])
+            if isinstance(position, int):
+                return self.value(position, source)[index]
+            found: Array = self._history(source)[position, index]
+            return found
         name, _, part = source.partition("#")
         if name not in self._tensors:
             table: Array = self.model.file.packed.parts[name].view(np.float32)
@@ -193,29 +202,47 @@ class Trace:
                 rows = raw.reshape(-1, shape.key_heads, page, shape.head_dim).transpose(0, 2, 1, 3)
             else:
                 rows = raw.reshape(-1, shape.key_heads, shape.head_dim, page).transpose(0, 3, 1, 2)
-            self._past[source] = rows.reshape(-1, shape.key_width)[: len(self.ids)]
+            flat = rows.reshape(-1, shape.key_width)[: len(self.ids)]
+            self._past[source] = np.ascontiguousarray(evaluate.canonical(flat))
         return self._past[source]
 
     def _node(self, position: int, name: str) -> Node:
         self._require(position)
         if name not in self.graph.by_name:
             raise Refused("trace.node", f"{name[:60]!r} is none of the graph's {len(self.graph.nodes)} nodes")
-        if position != self._at:
-            self._known, self._at = {}, position
-            self.model.observe(self._feed(position, position + 1, wanted=True), self._see)
+        if position not in self._window:
+            self._observe(range(position, position + 1))
         return self.graph.by_name[name]
+
+    def _observe(self, window: range) -> None:
+        """Makes values those at these positions."""
+        self._known, self._window = {}, window
+        self.model.observe(self._feed(window.start, window.stop, wanted=True), self._see)
 
     def _require(self, position: int) -> None:
         if not 0 <= position < len(self.ids):
             raise Refused("trace.position", f"position {position} of {len(self.ids)}")
 
-    def _see(self, call: Call, row: Array) -> None:
-        """What a call left in the token's row of the place that it writes."""
+    def _see(self, call: Call, rows: Array) -> None:
+        """What a call left in the tokens' rows of the place that it writes."""
         at = 0
         for name in call.gives:
-            size = self.graph.by_name[name].elements(self._at)
-            self._known[name] = evaluate.canonical(row[at : at + size].copy())
+            size = self.graph.by_name[name].elements(0)
+            self._known[name] = np.ascontiguousarray(evaluate.canonical(rows[:, at : at + size]))
             at += size
 
-    def _leaves(self, position: int, name: str) -> list[bytes]:
-        return cut(self.value(position, name).view(np.uint32).astype("<u4").tobytes())
+    def _rows(self, name: str) -> Array:
+        """A node's values in the window."""
+        if name not in self._known:
+            node, window = self.graph.by_name[name], self._window
+            if name in self._loops:
+                sources = [
+                    self._rows(view.source) if view.position_axis is None else self._history(view.source)
+                    for view in node.loads
+                ]
+                made = np.zeros((len(window), node.elements(window[-1])), evaluate.KINDS[node.kind])
+                self._loops[name].run(window.start, made, sources)
+            else:
+                made = np.stack([evaluate.value(node, position, self) for position in window])
+            self._known[name] = made
+        return self._known[name]

@@ -81,6 +81,17 @@ def _fold(node: Node, position: int, axes: list[Whole], values: Values, count: i
     return found
 
 
+def indices(node: Node, position: int, element: int, turn: int = 0) -> list[Whole]:
+    """The index along each axis of the space, then of the fold, at one turn of an element's loops, [1] each. Raises
+    Refused("ir.element")."""
+    total, turns = node.elements(position), node.turns(position)
+    if not 0 <= element < total or not 0 <= turn < turns:
+        raise Refused("ir.element", f"element {element} of {total}, turn {turn} of {turns} of {node.name}")
+    extents = node.extents(position)
+    space, fold = extents[: len(node.space)], extents[len(node.space) :]
+    return [np.array([index]) for index in (*np.unravel_index(element, space), *np.unravel_index(turn, fold))]
+
+
 def where(view: View, position: int, axes: list[Whole], count: int, unit: int) -> Whole:
     """Index of the element that each output element loads, [count]; for a vector load the first of its block."""
     index = np.full(count, view.offset.at(position) + view.by_id * unit, np.int64)

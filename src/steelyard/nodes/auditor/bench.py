@@ -5,12 +5,15 @@ import logging
 import threading
 from collections.abc import Iterable
 
-from steelyard.engines.base import Engine
+from steelyard.engines.base import Card, Engine, Replay
+from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.verdicts import CannotTell
 from steelyard.verification.claim import Claim, defect
+from steelyard.verification.holding import Hold, Holds
 from steelyard.verification.judge import Judgement
 from steelyard.verification.selftest import self_test
 from steelyard.work import generate
+from steelyard.work.disputes import Runs
 
 log = logging.getLogger("steelyard.auditor")
 
@@ -22,6 +25,7 @@ class Bench:
         self._engines: dict[bytes, Engine] = {}
         self.failed: dict[bytes, str] = {}
         """Model root -> why the engine was put aside."""
+        self._runs: dict[bytes, Runs] = {}
         self._replay = threading.Lock()
         self._audits = threading.Lock()
         """Audits queue here first, so that a juror, whose time is short, waits for one of them at most."""
@@ -48,7 +52,36 @@ class Bench:
         with contextlib.nullcontext() if seated else self._audits, self._replay:
             return generate.judge(claim, engine)
 
+    # -- for games: claims that were judged here ------------------------------------------------------------------
+
+    def holds(self, model_root: bytes) -> bool:
+        """True if a run of this model can be shown value by value."""
+        return isinstance(self._engines.get(model_root), Holds)
+
+    def card(self, claim: Claim) -> Card:
+        """Of the claim's model. Raises Unavailable("bench.model")."""
+        return self._engine(claim).card
+
+    def replay(self, claim: Claim) -> Replay:
+        """Our own run over a claim's answer. Raises as `card`, and what the engine raises."""
+        engine = self._engine(claim)
+        with self._audits, self._replay:
+            return engine.replay(generate.job_of(claim.order, claim.prompt, claim.grammar), claim.generated)
+
+    def hold(self, claim: Claim) -> Hold:
+        """That run, value by value. Raises as `card`, and Refused("engine.holding")."""
+        runs = self._runs.setdefault(claim.model_root, Runs(self._engine(claim)))
+        return runs.hold((*claim.prompt, *claim.generated), claim.order.answer_from)
+
+    def _engine(self, claim: Claim) -> Engine:
+        engine = self._engines.get(claim.model_root)
+        if engine is None:
+            raise Unavailable("bench.model", f"no engine for model 0x{claim.model_root.hex()}")
+        return engine
+
     def close(self) -> None:
         """Frees the engines."""
+        for runs in self._runs.values():
+            runs.close()
         for engine in self._engines.values():
             engine.close()

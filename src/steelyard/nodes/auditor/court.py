@@ -11,6 +11,7 @@ from steelyard.market.cases import NEVER, Case, Consent, Opening, Stage, Tie
 from steelyard.nodes.auditor import audits, notes, packages, sealing
 from steelyard.nodes.auditor.desk import Desk
 from steelyard.nodes.auditor.notes import TicketNote
+from steelyard.nodes.auditor.playing import Playing
 from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import read_hex
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
@@ -24,7 +25,7 @@ log = logging.getLogger("steelyard.auditor")
 TELL_ANYWAY = 30.0  # seconds after which the gateway hears a verdict even if no case could be opened yet
 
 
-def advance(desk: Desk, key: bytes) -> None:
+def advance(desk: Desk, playing: Playing, key: bytes) -> None:
     """Takes an accusation on: accuses, tells the gateway, follows the case. Raises Unavailable or Refused if that
     has to be tried again."""
     found = desk.journal.get(notes.TICKET, key)
@@ -32,7 +33,7 @@ def advance(desk: Desk, key: bytes) -> None:
         return
     note = notes.read(found, TicketNote)
     if not note.ended:
-        note = _accuse(desk, key, note)
+        note = _accuse(desk, playing, key, note)
     late = desk.clock() - note.since
     if note.ended or note.case or late > TELL_ANYWAY:
         told = audits.tell(desk, note) if late <= audits.TELL_FOR else note
@@ -50,7 +51,7 @@ def give_up(desk: Desk, key: bytes, why: str) -> None:
         desk.journal.write(notes.document(notes.TICKET, key, notes.ACCUSING, replace(note, ended=why)))
 
 
-def _accuse(desk: Desk, key: bytes, note: TicketNote) -> TicketNote:
+def _accuse(desk: Desk, playing: Playing, key: bytes, note: TicketNote) -> TicketNote:
     assert note.package is not None  # kept with every verdict `Cheated`
     claim = packages.read(note.package, desk.domain).claim
     if note.twin is not None:
@@ -67,7 +68,7 @@ def _accuse(desk: Desk, key: bytes, note: TicketNote) -> TicketNote:
     if not note.case:
         log.info("challenged receipt 0x%s: case 0x%s", receipt.hex(), case.hex())
         note = _keep(desk, key, replace(note, case="0x" + case.hex()))
-    ended = _step(desk, note, claim, case)
+    ended = _step(desk, playing, note, claim, case)
     return _keep(desk, key, replace(note, ended=ended)) if ended else note
 
 
@@ -85,7 +86,7 @@ def _cannot_accuse(desk: Desk, note: TicketNote, receipt: bytes) -> str:
     return f"case.too-large: {size} bytes, at most {sealing.MAX_SEALED}" if size > sealing.MAX_SEALED else ""
 
 
-def _step(desk: Desk, note: TicketNote, claim: Claim, case: bytes) -> str:
+def _step(desk: Desk, playing: Playing, note: TicketNote, claim: Claim, case: bytes) -> str:
     """One step of a case; what became of it once it is ruled, else ""."""
     found = desk.cases.case(case)
     if found is None:
@@ -94,10 +95,12 @@ def _step(desk: Desk, note: TicketNote, claim: Claim, case: bytes) -> str:
         desk.ledger.collect()
         return "no ruling" if found.outcome is None else f"ruled {found.outcome.name.lower()}"
     tied = bool(found.claim) or _tie(desk, note, claim, case)
-    if found.stage is Stage.PLAYING:
-        return ""  # its game decides
     now = desk.ledger.now()
-    if found.stage is Stage.CHALLENGED and NEVER < found.open_until < now:
+    if found.stage is Stage.PLAYING:
+        return ""  # moves are `playing`'s
+    if playing.goes_to_a_game(claim, found, now):
+        playing.begin(claim, found)
+    elif found.stage is Stage.CHALLENGED and NEVER < found.open_until < now:
         desk.cases.settle(case)  # nobody seated it in time: it lapses
     elif found.stage is Stage.CHALLENGED:
         _seat(desk, case)
@@ -106,18 +109,13 @@ def _step(desk: Desk, note: TicketNote, claim: Claim, case: bytes) -> str:
             desk.cases.settle(case)
         elif found.seats:
             _open(desk, note, found)
-    elif now > found.reveal_until or (found.revealed == len(found.seats) and (tied or _waited(desk, note))):
-        settle(desk, case)
+    elif _spoken(found, now) and now > found.settles_at and (tied or _waited(desk, note)):
+        desk.cases.settle(case)
     return ""
 
 
-def settle(desk: Desk, case: bytes) -> None:
-    """Rules, unless the ruling may still be appealed against: then it is tried again later."""
-    try:
-        desk.cases.settle(case)
-    except Refused as refused:
-        if refused.rule != "rulings.appeal":
-            raise
+def _spoken(case: Case, now: int) -> bool:
+    return case.revealed == len(case.seats) or now > case.reveal_until
 
 
 def _waited(desk: Desk, note: TicketNote) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from steelyard.market.cases import Cases
+from steelyard.market.games import Games
 from steelyard.market.journal import Journal
 from steelyard.market.ledger import Ledger
 from steelyard.nodes.auditor.bench import Bench
@@ -26,6 +27,7 @@ class Desk:
     journal: Journal
     ledger: Ledger
     cases: Cases
+    games: Games
     road: Road
     bench: Bench
     clock: Callable[[], float]

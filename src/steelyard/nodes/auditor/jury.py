@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from steelyard.market.cases import Case, Stage
 from steelyard.nodes.auditor import notes, packages, sealing
 from steelyard.nodes.auditor.audits import said
-from steelyard.nodes.auditor.court import settle
 from steelyard.nodes.auditor.desk import Desk
 from steelyard.nodes.auditor.notes import CursorNote, SeatNote
 from steelyard.protocol import roots
@@ -60,10 +59,12 @@ class Jury:
         case = self.desk.cases.case(key)
         if case is None:
             raise Unavailable("case.unknown", f"0x{key.hex()}")
-        if case.stage in (Stage.CHALLENGED, Stage.PLAYING):
+        if case.stage is Stage.CHALLENGED:
             return
         if self.desk.me not in case.seats:
             self._close(key, note, "not seated")
+        elif case.stage is Stage.PLAYING:
+            self._close(key, note, "played as a game")
         elif case.stage is Stage.RULED:
             self.desk.ledger.collect()
             self._close(key, note, "no ruling" if case.outcome is None else f"ruled {case.outcome.name.lower()}")
@@ -82,8 +83,8 @@ class Jury:
             if now <= case.commit_until:
                 vote = self._vote(case, note)
                 cases.commit(case.id, vote.struct_hash())
-            elif now > case.reveal_until + self.desk.settings.settle_patience:
-                settle(self.desk, case.id)
+            elif now > max(case.reveal_until, case.settles_at) + self.desk.settings.settle_patience:
+                cases.settle(case.id)
             return
         if case.own_vote is None and now <= case.reveal_until:
             if note.vote and (case.committed == len(case.seats) or now > case.commit_until):
@@ -91,9 +92,9 @@ class Jury:
             return
         done = case.revealed == len(case.seats)
         since = self._finished.setdefault(case.id, self.desk.clock()) if done else float("inf")
-        late = now > case.reveal_until + self.desk.settings.settle_patience
-        if late or self.desk.clock() >= since + self.desk.settings.settle_patience:
-            settle(self.desk, case.id)
+        late = now > max(case.reveal_until, case.settles_at) + self.desk.settings.settle_patience
+        if late or (self.desk.clock() >= since + self.desk.settings.settle_patience and now > case.settles_at):
+            cases.settle(case.id)
 
     # -- the vote --------------------------------------------------------------------------------------------------
 

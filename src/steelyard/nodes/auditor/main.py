@@ -11,6 +11,7 @@ from steelyard.market.journal import Journal
 from steelyard.market.ledger import Ledger
 from steelyard.market.onchain import connect
 from steelyard.market.onchain_cases import OnchainCases
+from steelyard.market.onchain_games import OnchainGames
 from steelyard.nodes.auditor.app import app
 from steelyard.nodes.auditor.bench import Bench
 from steelyard.nodes.auditor.desk import Desk
@@ -40,6 +41,7 @@ def run(settings: Settings) -> None:
         journal=journal,
         ledger=ledger,
         cases=OnchainCases(ledger.chain, deployment),
+        games=OnchainGames(ledger.chain, deployment),
         road=road,
         bench=bench,
         clock=ChainClock(ledger),

@@ -13,6 +13,7 @@ from typing import ParamSpec
 from steelyard.nodes.auditor import audits, court, notes, sealing
 from steelyard.nodes.auditor.desk import Desk, Tries
 from steelyard.nodes.auditor.jury import Jury
+from steelyard.nodes.auditor.playing import Playing
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.units import MicroToken
 
@@ -20,6 +21,7 @@ log = logging.getLogger("steelyard.auditor")
 
 P = ParamSpec("P")
 
+GAMES_AT_ONCE = 8  # in which a move may be on its way at a time
 MOST_REFUSALS = 12  # of one accusation in a row, before it is given up
 
 
@@ -34,15 +36,21 @@ class Node:
     stopping: threading.Event = field(default_factory=threading.Event)
     in_pool: bool = False
     jury: Jury = field(init=False)
+    playing: Playing = field(init=False)
 
     def __post_init__(self) -> None:
-        self.jury = Jury(self.desk)
+        self.jury, self.playing = Jury(self.desk), Playing(self.desk)
 
     # -- loops -----------------------------------------------------------------------------------------------------
 
     def loops(self) -> list[threading.Thread]:
         """The threads, not yet started. A gateway that hangs holds up one audit, or the accusations; never a jury."""
-        forever = (("audits", self._audit_forever), ("accusations", self._accuse_forever), ("jury", self._sit_forever))
+        forever = (
+            ("audits", self._audit_forever),
+            ("accusations", self._accuse_forever),
+            ("games", self._play_forever),
+            ("jury", self._sit_forever),
+        )
         return [threading.Thread(target=loop, name=name, daemon=True) for name, loop in forever]
 
     def stop(self) -> None:
@@ -66,6 +74,12 @@ class Node:
             self.accuse_once()
             self.stopping.wait(self.desk.settings.poll)
 
+    def _play_forever(self) -> None:
+        with ThreadPoolExecutor(GAMES_AT_ONCE, "game") as pool:
+            while not self.stopping.is_set():
+                self.play_once(pool)
+                self.stopping.wait(self.desk.settings.poll)
+
     def _sit_forever(self) -> None:
         while not self.stopping.is_set():
             self.sit_once()
@@ -81,9 +95,14 @@ class Node:
     def accuse_once(self) -> None:
         """Takes every accusation one step on."""
         for found in notes.unfinished(self.desk.journal, notes.TICKET, notes.ACCUSING):
-            refused = self._try(found.key, "accusation", court.advance, self.desk, found.key)
+            refused = self._try(found.key, "accusation", court.advance, self.desk, self.playing, found.key)
             if refused is not None:
                 court.give_up(self.desk, found.key, refused)
+
+    def play_once(self, pool: ThreadPoolExecutor) -> None:
+        """Makes our move in every game where it is ours to move."""
+        found = notes.unfinished(self.desk.journal, notes.TICKET, notes.ACCUSING)
+        list(pool.map(lambda key: self._try(b"game" + key, "game", self.playing.advance, key), [f.key for f in found]))
 
     def sit_once(self) -> None:
         """Joins the pool if need be, reads the chain's news, takes every watched case one step on."""

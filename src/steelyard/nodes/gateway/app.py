@@ -20,7 +20,7 @@ from steelyard.nodes.gateway.resuming import resume
 from steelyard.nodes.gateway.routing import Listed
 from steelyard.protocol.eip712 import read_hex
 from steelyard.protocol.errors import Refused, SteelyardError
-from steelyard.protocol.records import Level
+from steelyard.protocol.records import Level, Order
 from steelyard.wire import http
 from steelyard.wire.answers import Model, Models, error_answer
 from steelyard.wire.messages import PATHS, PREFIX, Done, InclusionQuery, TicketNotice, VerdictNotice
@@ -175,9 +175,17 @@ class Gateway:
                 "state": None if order is None else order.state,
                 "voucher": till.payment(digest),
                 "audits": self.desk.drawing.seen(digest),
+                **self._finality(digest, bought.placed.order),
                 "document": document,
             }
         )
+
+    def _finality(self, digest: bytes, order: Order) -> dict[str, Any]:
+        """How long the answer can still be challenged, in Unix seconds of the chain (RUL-3), and what it is now."""
+        final_at = order.deadline + self.desk.book.ledger.terms.challenge_window
+        accused = any(audit.get("outcome") == "cheated" for audit in self.desk.drawing.seen(digest))
+        standing = "challenged" if accused else "provisional" if self.desk.book.now() <= final_at else "final"
+        return {"standing": standing if order.level > Level.OPEN else "final", "final_at": final_at}
 
     async def health(self, request: Request) -> Response:
         """Whether answers can be bought; no key needed, so no names and no sums."""

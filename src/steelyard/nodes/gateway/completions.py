@@ -21,15 +21,15 @@ from steelyard.nodes.gateway.shapes import ChatShape, Head, Piece, Shape, TextSh
 from steelyard.nodes.gateway.spending import ApiKey
 from steelyard.nodes.gateway.streaming import Item, Stream
 from steelyard.protocol.errors import Refused, SteelyardError
-from steelyard.protocol.records import Level
+from steelyard.protocol.records import SOLD, Level
 from steelyard.wire.http import read_body
 from steelyard.wire.openai import ChatRequest, CompletionRequest, Sampling, read_chat, read_completion
-from steelyard.work.generate import MAX_NUMBERS, row_length
+from steelyard.work.generate import MAX_NUMBERS, not_lowered, row_length
 
 FIRST_SECONDS: Final = 10.0  # then a streaming client gets headers, whatever comes
 LARGE: Final = 1 << 15  # bytes of a body beyond which tokenising leaves the event loop
+PARAMETERS: Final = {"grammar": "response_format or tools"}  # what a client calls it
 SSE: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-SOLD: Final = (Level.OPEN, Level.AUDITED)
 
 Wanted = ChatRequest | CompletionRequest
 Tokenise = Callable[[], list[tuple[int, ...]]]
@@ -205,7 +205,12 @@ def _wishes(wanted: Wanted, limit: int | None, prompts: list[tuple[int, ...]], s
         name = wanted.provider.assurance.level
         raise Refused("request.unsupported-parameter", f"provider.assurance.level: {name} is not sold yet")
     grammar = grammar_for(wanted) if isinstance(wanted, ChatRequest) else b""
-    rows = wanted.rows()
+    rows, top_p = wanted.rows(), bits(wanted.top_p)
+    if level == Level.DISPUTABLE and (
+        beyond := not_lowered(grammar=bool(grammar), logprobs=rows, top_k=wanted.top_k, top_p=top_p)
+    ):
+        told = "not at level disputable yet, where a contract must be able to follow it; level audited takes it"
+        raise Refused("request.unsupported-parameter", f"{PARAMETERS.get(beyond[0], beyond[0])}: {told}")
     if limit is not None and limit * row_length(rows) > MAX_NUMBERS:
         told = f"{limit} tokens with {row_length(rows)} numbers each, at most {MAX_NUMBERS} numbers in all"
         raise Refused("request.value", f"logprobs: {told}")
@@ -223,7 +228,7 @@ def _wishes(wanted: Wanted, limit: int | None, prompts: list[tuple[int, ...]], s
                     prompt=prompt,
                     max_units=limit,
                     temperature=bits(wanted.temperature),
-                    top_p=bits(wanted.top_p),
+                    top_p=top_p,
                     top_k=wanted.top_k,
                     seed=seed_of(seed, len(wishes)),
                     stops=wanted.stops(),

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from steelyard.engines.base import Measured
 from steelyard.nodes.provider.claiming import Claimer
+from steelyard.nodes.provider.defending import Defender
 from steelyard.nodes.provider.node import Provider
 from steelyard.nodes.provider.offers import Listing
 from steelyard.protocol.errors import SteelyardError
@@ -27,9 +28,14 @@ RELIST_SECONDS = 3_600.0
 log = logging.getLogger("steelyard.provider")
 
 
-def app(provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listing]] | None = None) -> ASGIApp:
+def app(
+    provider: Provider,
+    claimer: Claimer,
+    defender: Defender | None = None,
+    lists: Callable[[], Sequence[Listing]] | None = None,
+) -> ASGIApp:
     """Routes of `messages.PATHS`, `/health`, `/metrics`. `lists` signs offers anew before the old ones run out; it is
-    asked once an hour. The app's end ends runs, claims and engine."""
+    asked once an hour. The app's end ends runs, claims, games and engine."""
     provider.metrics.watch(
         running=lambda: len(provider.runs),
         vouched=lambda: sum(voucher.amount for voucher, _ in provider.accounts.vouchers()),
@@ -69,7 +75,8 @@ def app(provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listi
 
     async def health(_: Request) -> Response:
         card = provider.engine.card
-        return JSONResponse({"status": "ok", "model": card.name, "running": len(provider.runs), **claimer.report()})
+        told = {"status": "ok", "model": card.name, "running": len(provider.runs), **claimer.report()}
+        return JSONResponse(told | ({"games": defender.last_error} if defender and defender.last_error else {}))
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(provider.metrics.registry), media_type="text/plain; version=0.0.4")
@@ -85,7 +92,7 @@ def app(provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listi
         Route("/health", health),
         Route("/metrics", metrics),
     ]
-    return node_app(routes, lifespan=partial(_lifespan, provider, claimer, lists))
+    return node_app(routes, lifespan=partial(_lifespan, provider, claimer, defender, lists))
 
 
 def _offers(provider: Provider) -> Offers:
@@ -101,15 +108,23 @@ def _offers(provider: Provider) -> Offers:
 
 @asynccontextmanager
 async def _lifespan(
-    provider: Provider, claimer: Claimer, lists: Callable[[], Sequence[Listing]] | None, _: Starlette
+    provider: Provider,
+    claimer: Claimer,
+    defender: Defender | None,
+    lists: Callable[[], Sequence[Listing]] | None,
+    _: Starlette,
 ) -> AsyncIterator[None]:
     claimer.start()
+    if defender is not None:
+        defender.start()
     renewing = asyncio.create_task(_renew(provider, lists)) if lists is not None else None
     yield
     if renewing is not None:
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
     await claimer.stop()
+    if defender is not None:
+        await asyncio.to_thread(defender.stop)
     await provider.close()
 
 

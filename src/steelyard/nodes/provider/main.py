@@ -12,8 +12,11 @@ from steelyard.engines import catalog
 from steelyard.engines.base import Engine
 from steelyard.market.journal import Journal
 from steelyard.market.onchain import OnchainLedger, connect
+from steelyard.market.onchain_cases import OnchainCases
+from steelyard.market.onchain_games import OnchainGames
 from steelyard.nodes.provider.app import app
 from steelyard.nodes.provider.claiming import Claimer
+from steelyard.nodes.provider.defending import Defender
 from steelyard.nodes.provider.doctor import Finding, examine, missing_bond
 from steelyard.nodes.provider.node import Provider
 from steelyard.nodes.provider.offers import list_offers
@@ -67,8 +70,10 @@ def _serve(settings: Settings, kind: type[Provider], engine: Engine, ledger: Onc
     desk.expire(clock())
     ledger.register_provider(settings.public_url)
     claimer = Claimer(desk, ledger, settings.claim_seconds, settings.claim_threshold, settings.claim_age)
+    chain = ledger.chain
+    defender = Defender(desk, OnchainCases(chain, ledger.deployment), OnchainGames(chain, ledger.deployment))
     uvicorn.run(
-        app(desk, claimer, lists),
+        app(desk, claimer, defender, lists),
         host=settings.host,
         port=settings.port,
         log_level="warning",

@@ -222,6 +222,7 @@ class Provider:
         body = {
             "request": msgspec.to_builtins(accepted.request),
             "units": list(answer.units),
+            "leaves": b"".join(answer.leaves).hex(),
             "logprobs": [list(row) for row in answer.logprobs],
             "receipt": signed.record,
             "signature": signed.signature,

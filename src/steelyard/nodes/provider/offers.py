@@ -14,13 +14,12 @@ from steelyard.nodes.provider.accounts import MOST_UNPAID
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.keys import Key
-from steelyard.protocol.records import Kind, Level, Offer
+from steelyard.protocol.records import SOLD, Kind, Level, Offer
 from steelyard.protocol.units import Seconds
 from steelyard.wire.messages import Signed, sign_record
 
 VALID_FOR = Seconds(30 * 86_400)
 RENEW_BEFORE = Seconds(86_400)
-SOLD = frozenset({Level.OPEN, Level.AUDITED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steelyard.engines.base import leaf
 from steelyard.engines.canonical import scheduler as schedulers
 from steelyard.engines.canonical.model import Feed
 from steelyard.engines.canonical.pages import Pages
 from steelyard.engines.canonical.program import Floats
 from steelyard.engines.canonical.scheduler import Scheduler, shares
-from steelyard.engines.canonical.sequence import Generating, InFlight, leaf
-from steelyard.engines.sampling import Draw, Likelihoods
+from steelyard.engines.canonical.sequence import Generating, InFlight
+from steelyard.engines.draws import Draw, Likelihoods
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
 from steelyard.protocol.hashing import sha256
 

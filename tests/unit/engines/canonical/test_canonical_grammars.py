@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tiny_llama
-from steelyard.engines import sampling
+from steelyard.engines import draws
 from steelyard.engines.base import NOTHING, Job, Step
 from steelyard.engines.canonical.engine import CanonicalEngine
 from steelyard.engines.gguf_head import read
@@ -65,9 +65,9 @@ def test_rows_are_those_that_were_asked_for(truth: list[list[Step]]) -> None:
     for job, steps in zip(JOBS, truth, strict=True):
         assert {len(step.logprobs) for step in steps} == {max(2 * job.logprobs - 1, 0)}
     free = truth[3]
-    assert all(sampling.real(step.logprobs[0]) <= 0 for step in free)
+    assert all(draws.real(step.logprobs[0]) <= 0 for step in free)
     assert all(list(step.logprobs[2::2]) == sorted(step.logprobs[2::2]) for step in free)  # bits of negative numbers
-    assert all(sum(2.718281828 ** sampling.real(bits) for bits in step.logprobs[2::2]) <= 1.0001 for step in free)
+    assert all(sum(2.718281828 ** draws.real(bits) for bits in step.logprobs[2::2]) <= 1.0001 for step in free)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from steelyard.engines.canonical.model import Feed
 from steelyard.engines.canonical.pool import Pool
 from steelyard.engines.canonical.program import address
 from steelyard.engines.canonical.recipe import Recipe
-from steelyard.engines.sampling import Draw, Sampler
+from steelyard.engines.draws import Draw
+from steelyard.engines.sampling import Sampler
 
 TINY = tiny_llama.Tiny(layers=1, width=256, heads=8, key_heads=4, inner=512)
 HEAD, GROUP = 32, 2
@@ -44,9 +45,9 @@ def _any_bits(chance: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _small(chance: np.random.Generator, count: int) -> np.ndarray:
-    """A third subnormal, all below 2^-87, where blocks begin to be zeros."""
+    """A third subnormal, some on either side of 2^-40, below which numbers are snapped (ARI-6)."""
     bits = _any_bits(chance, count).view(np.uint32)
-    exponents = chance.choice([0, 0, *range(1, 40, 10)], count).astype(np.uint32)
+    exponents = chance.choice([0, 0, 1, 31, 86, 87], count).astype(np.uint32)
     return (bits & 0x807FFFFF | exponents << 23).view(np.float32)
 
 

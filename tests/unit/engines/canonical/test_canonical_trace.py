@@ -1,6 +1,5 @@
 """A run asked for anything it computed. Kernels and graph are two programs of one definition: every value agrees."""
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,12 @@ import tiny_llama
 from steelyard.engines.base import Job
 from steelyard.engines.canonical import lowering
 from steelyard.engines.canonical import model as models
+from steelyard.engines.canonical import trace as traces
 from steelyard.engines.canonical.engine import CanonicalEngine
 from steelyard.engines.canonical.formats import FORMATS
-from steelyard.engines.canonical.trace import WORDS_PER_LEAF, Trace
+from steelyard.engines.canonical.trace import Trace
 from steelyard.engines.ir import evaluate
+from steelyard.engines.ir.leaves import cut
 from steelyard.engines.ir.scalars import F32, fma
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Refused
@@ -50,7 +51,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trace]:
 @pytest.mark.parametrize("position", PLACES)
 def test_what_kernels_leave_in_memory_is_what_the_graph_says(trace: Trace, position: int) -> None:
     trace.value(position, "logits")
-    left = dict(trace._known)
+    left = {name: rows[0] for name, rows in trace._known.items()}
     assert len(left) >= 2 + 13 * trace.model.file.shape.layers
     for name, found in left.items():
         expected = evaluate.value(trace.graph.by_name[name], position, trace)
@@ -63,9 +64,19 @@ def test_a_whole_position_computed_by_the_graph_alone_gives_the_logits(one: Trac
     left = dict(one._known)
     one._known.clear()
     for node in one.graph.nodes:
-        one._known[node.name] = evaluate.value(node, 139, one)
+        one._known[node.name] = evaluate.value(node, 139, one)[None]
     for name, found in left.items():
         assert one._known[name].tobytes() == found.tobytes(), name
+
+
+def test_what_lies_between_two_kernels_is_what_the_graph_says_at_several_positions_at_once(trace: Trace) -> None:
+    """Two pages of keys; a window of a layer begins within."""
+    trace._leaves(range(120, 134))
+    for position in (120, 127, 128, 133):
+        for name in trace._loops.keys() - {"logits"}:
+            expected = evaluate.value(trace.graph.by_name[name], position, trace)
+            assert trace.value(position, name).tobytes() == expected.tobytes(), (position, name)
+    assert trace._window == range(120, 134)
 
 
 def test_every_load_of_the_graph_lies_inside_its_source(trace: Trace) -> None:
@@ -107,21 +118,25 @@ def test_operands_of_attention_lie_at_other_positions(one: Trace) -> None:
     assert there == key.values[0]
 
 
-def test_a_leaf_opens_against_the_root_of_its_node(one: Trace) -> None:
-    root, value = one.root(139, "blk.0.ffn.inner"), one.value(139, "blk.0.ffn.inner")
-    for element in (0, 31, 32, 159):
-        opening = one.open(139, "blk.0.ffn.inner", element)
-        leaf = merkle.leaf_hash(opening.leaf)
-        assert merkle.verify(root, opening.count, opening.index, leaf, opening.path)
-        assert not merkle.verify(root, opening.count, opening.index ^ 1, leaf, opening.path)
-        assert opening.leaf[4 * (element % WORDS_PER_LEAF) :][:4] == struct.pack("<f", value[element])
-
-
 def test_gra_14_roots_are_those_of_their_position(one: Trace) -> None:
     roots = [one.position_root(position) for position in (3, 4, 3)]
     assert roots[0] == roots[2] != roots[1]
     leaves = [merkle.leaf_hash(one.root(3, node.name)) for node in one.graph.nodes]
     assert roots[0] == merkle.root(leaves)
+    for name in ("blk.0.ffn.inner", "blk.1.attn.scores", "output_norm.inverse"):
+        raw = one.value(3, name).view(np.uint32).astype("<u4").tobytes()
+        assert one.root(3, name) == merkle.root([merkle.leaf_hash(leaf) for leaf in cut(raw)])
+
+
+@pytest.mark.parametrize("words", [2**23, 30_000, 1])
+def test_positions_have_the_same_trees_however_many_are_computed_at_once(
+    one: Trace, words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "WORDS_AT_ONCE", words)
+    found = list(one.leaves())
+    assert len(found) == len(IDS)
+    for position in PLACES:
+        assert merkle.root(found[position]) == one.position_root(position)
 
 
 def test_evidence_of_a_trace_is_the_runs(tmp_path: Path) -> None:
@@ -141,7 +156,8 @@ def test_what_a_trace_does_not_have_is_refused_with_its_numbers(one: Trace) -> N
         (lambda: one.partial(0, "blk.0.q", 128, 0), r"ir\.element: 128 to 128 of 128"),
         (lambda: one.partial(0, "blk.0.q", 0, 5), r"ir\.steps: 5 of 4"),
         (lambda: one.operands(0, "blk.0.q", 0, 4), r"ir\.element.*turn 4 of 4"),
-        (lambda: one.open(0, "blk.0.q", 128), r"merkle\.index"),
+        (lambda: one.position_root(140), r"trace\.position"),
+        (lambda: one.value(140, "blk.0.k.turned"), r"trace\.position"),
         (lambda: one.leaf(0), r"trace\.position"),
         (lambda: Trace(one.model, []), r"trace\.length: 0 ids"),
         (lambda: Trace(one.model, [100]), r"order\.unit-out-of-range"),

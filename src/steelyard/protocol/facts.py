@@ -1,4 +1,4 @@
-"""What is asked of a model without its graph: one leaf of its model root (spec/arithmetic.md, ARI-46)."""
+"""What is asked of a model without its graph: one leaf of its model root (spec/ir.md, GRA-18)."""
 
 import struct
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import Final
 
 from steelyard.protocol.errors import Refused
 
+FACTS: Final = 2
+"""Index of the leaf in the model root's tree."""
 MAX_ENDS: Final = 32
 MAX_NODES: Final = 2**16
 HEAD: Final = struct.Struct(">32s6IB")

@@ -1,0 +1,162 @@
+"""`market.games.Games` over the generated bindings: the real chain."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, field, fields, replace
+from typing import Any, Final
+
+from steelyard.chain.bindings.games import (
+    Answered,
+    Begun,
+    BegunEarly,
+    Called,
+    Ended,
+    GameOf,
+    Picked,
+    Pointed,
+    Posted,
+    Said,
+    Stepped,
+)
+from steelyard.chain.bindings.games import Games as Contract
+from steelyard.chain.deploy import Deployment
+from steelyard.chain.following import follow
+from steelyard.chain.port import Chain, Log
+from steelyard.protocol import moves
+from steelyard.protocol.errors import Unavailable
+from steelyard.protocol.games import Place, Post, Stage, View
+from steelyard.protocol.hashing import keccak256
+from steelyard.protocol.verdicts import Outcome
+
+AGAIN: Final = 8  # blocks read twice, so that a short reorganisation leaves nothing behind
+LOOKS: Final = 3  # at a game that moves while it is looked at
+KINDS: Final = (Called, Begun, BegunEarly, Answered, Posted, Pointed, Said, Picked, Stepped, Ended)
+"""Events of a game; each has the case as its first indexed field."""
+BY_TOPIC: Final = {kind.TOPIC: kind for kind in KINDS}
+
+Event = Called | Begun | BegunEarly | Answered | Posted | Pointed | Said | Picked | Stepped | Ended
+
+
+@dataclass
+class Heard:
+    """Events of all games, as far as they were read. Invariant: none of a block from `then` on."""
+
+    then: int
+    """The next block to read."""
+    logs: dict[bytes, list[Log]] = field(default_factory=dict)
+    """By case, in order."""
+
+
+class OnchainGames:
+    """Reads and moves, sent by the chain's account. Thread-safe."""
+
+    def __init__(self, chain: Chain, deployment: Deployment) -> None:
+        self.chain, self.deployment = chain, deployment
+        self.contract = Contract(chain, deployment.games)
+        self._heard = Heard(deployment.block)
+        self._lock = threading.Lock()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def view(self, case: bytes) -> View | None:
+        """See the port."""
+        for _ in range(LOOKS):
+            head = self.contract.head_of(case)
+            game, events = self.contract.game_of(case), self._events(case)
+            if head == self.contract.head_of(case):
+                return None if game.stage == 0 else view_of(case, head, game, events)
+        raise Unavailable("chain.behind", f"the game of case 0x{case.hex()} moved {LOOKS} times while it was read")
+
+    def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
+        """See the port. The cursor is a block."""
+        first = max(self.deployment.block, cursor)
+        with self._lock:
+            self._hear()
+            cases = [case for case, logs in self._heard.logs.items() if logs[-1].block >= first]
+            return cases, max(first, self._heard.then - AGAIN)
+
+    def events(self, case: bytes) -> list[tuple[Log, Event]]:
+        """Of one game, in order, each with its log."""
+        with self._lock:
+            self._hear()
+            logs = list(self._heard.logs.get(case, ()))
+        return [(log, BY_TOPIC[log.topics[0]].read(log)) for log in logs]
+
+    def _events(self, case: bytes) -> list[Event]:
+        return [event for _, event in self.events(case)]
+
+    def _hear(self) -> None:
+        """Reads on; the last blocks again, since they may be others now."""
+        first = max(self.deployment.block, self._heard.then - AGAIN)
+        kept = {case: [log for log in logs if log.block < first] for case, logs in self._heard.logs.items()}
+        then = first
+        for batch in follow(self.chain, [self.deployment.games], first):
+            for log in batch.logs:
+                if log.topics[0] in BY_TOPIC:
+                    kept.setdefault(log.topics[1], []).append(log)
+            then = batch.next_block
+        self._heard = Heard(max(first, then), {case: logs for case, logs in kept.items() if logs})
+
+    # -- moving ----------------------------------------------------------------------------------------------------
+
+    def play(self, move: moves.Move) -> None:
+        """See the port."""
+        send: Callable[..., Any] = getattr(self.contract, FUNCTIONS[type(move)])
+        send(*arguments(move))
+
+
+FUNCTIONS: Final[dict[type[Any], str]] = {
+    moves.Begin: "begin",
+    moves.BeginEarly: "begin_early",
+    moves.Appeal: "appeal",
+    moves.Answer: "answer",
+    moves.ShowCancel: "show_cancel",
+    moves.ShowEnd: "show_end",
+    moves.PostChildren: "post",
+    moves.Point: "point",
+    moves.PointNode: "point_node",
+    moves.Say: "say",
+    moves.Pick: "pick",
+    moves.Step: "step",
+    moves.Forfeit: "forfeit",
+}
+"""A move is a function of the contract, its fields are the arguments."""
+
+
+def arguments(move: moves.Move) -> tuple[Any, ...]:
+    """Of the contract's function: records are tuples there."""
+    return astuple(move)
+
+
+SAME: Final = tuple(named.name for named in fields(View) if named.name in GameOf.__annotations__)
+"""What a view takes over from the contract's game."""
+
+
+def view_of(case: bytes, head: bytes, game: GameOf, events: Sequence[Event]) -> View:
+    """The contract's game with what its events say. Raises Unavailable("chain.behind") if those are not all there."""
+    told = {name: getattr(game, name) for name in SAME} | {"stage": Stage(game.stage), "place": Place(game.place)}
+    view = View(case=case, head=head, **told)
+    posts: list[Post] = []
+    for event in events:
+        match event:
+            case Posted():
+                posts.append(Post(view.place, event.children))
+            case Pointed():
+                posts[-1] = replace(posts[-1], place=Place(event.place), index=event.index)
+            case Said():
+                view = replace(view, words=event.words)
+            case Ended():
+                outcome = Outcome(event.outcome) if event.outcome else Outcome.CANNOT_TELL
+                view = replace(view, outcome=outcome, why=event.why)
+            case _:
+                pass
+    behind = (
+        (view.stage is Stage.POINT and (not posts or posts[-1].index is not None))
+        or (view.stage is Stage.PICK and keccak256(view.words) != view.said)
+        or (view.stage is Stage.OVER and view.outcome is None)
+    )
+    if behind:
+        raise Unavailable(
+            "chain.behind", f"the game of case 0x{case.hex()} is at {view.stage.name}, its events are not"
+        )
+    return replace(view, posts=tuple(posts))

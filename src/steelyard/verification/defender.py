@@ -1,0 +1,110 @@
+"""What an honest defender moves: it shows its run, in whatever part the game asks for (spec/games.md)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from steelyard.protocol import games, merkle, roots
+from steelyard.protocol.facts import Facts
+from steelyard.protocol.games import NOTHING, WORDS_PER_LEAF, Place, Side, Stage, View
+from steelyard.protocol.moves import Answer, Answered, Move, PostChildren, Say, ShowCancel, ShowEnd, Shown
+from steelyard.protocol.records import Cancel
+from steelyard.verification.holding import Hold, Holding
+from steelyard.verification.transcript import Transcript
+from steelyard.verification.ways import below
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why an answer ended before `max_units`."""
+
+    shown: Shown
+    cancel: Cancel | None = None
+    """The cancel that was obeyed; None: the last unit is an end id."""
+    signature: bytes = b""
+    """The cancel's, 65 bytes."""
+
+
+def defender_move(view: View, hold: Hold, script: Transcript, ended: Ended | None = None) -> Move | None:
+    """What to send, or None: it is not the defender's turn, the game is over, or there is nothing to show.
+
+    Args:
+        hold: one's run; not asked before the game knows of how many positions.
+        script: prompt and answer, with the evidence that was signed.
+        ended: for a game about an early end.
+    """
+    if games.to_move(view) is not Side.DEFENDER:
+        return None
+    if view.place == Place.EARLY:
+        return _end(view, hold, script, ended)
+    if view.stage == Stage.BEGUN:
+        return Answer(view.case, view.head, _answered(view, hold(view.positions), script))
+    if view.stage == Stage.POST:
+        return PostChildren(view.case, view.head, below(own_leaves(view, hold, script), view))
+    return Say(view.case, view.head, games.said_words(own_words(view, hold)))
+
+
+def own_leaves(view: View, hold: Hold, script: Transcript) -> Sequence[bytes]:
+    """Leaf hashes of the tree that is gone down, in one's own run."""
+    if view.place == Place.EVIDENCE:
+        return script.evidence_leaves()
+    holding = hold(view.positions)
+    if view.place == Place.RUN:
+        return holding.positions()
+    if view.place == Place.NODES:
+        return holding.nodes(view.position)
+    return games.value_leaves(holding.value(view.position, view.node))
+
+
+def own_words(view: View, hold: Hold) -> Sequence[int]:
+    """What one's own run says where words are narrowed: of a leaf, of the chains, or of the sums between."""
+    holding, at = hold(view.positions), (view.position, view.node)
+    if view.place == Place.WORDS:
+        return games.words_of(games.cut_value(holding.value(*at))[view.element // WORDS_PER_LEAF])
+    if view.place == Place.CHAINS:
+        return games.words_of(holding.chains(*at, view.element))
+    return holding.sums(*at, view.element, view.chain, games.cuts(view.low, view.high)[:-1])
+
+
+def _answered(view: View, holding: Holding, script: Transcript) -> Answered:
+    raw, last = holding.facts(), view.positions - 1
+    facts, nodes = Facts.read(raw), merkle.Tree(holding.nodes(last))
+    logits = holding.value(last, facts.logits)
+    logit, logit_path = _word(logits, script.id(view.positions))
+    rival, rival_path = _word(logits, view.rival)
+    salt, evidence_path = roots.open_evidence(script.evidence, script.answer_salt, view.unit)
+    return Answered(
+        facts=raw,
+        leaves=holding.model_leaves(),
+        path=holding.facts_path(),
+        run_root=holding.root(),
+        state=holding.value(last, facts.state),
+        state_path=nodes.prove(facts.state),
+        position_path=merkle.prove(holding.positions(), last),
+        unit=script.open_answer(view.prefix + view.unit),
+        logit=logit,
+        logit_path=logit_path,
+        logit_node_path=nodes.prove(facts.logits),
+        rival=rival,
+        rival_path=rival_path,
+        salt=salt,
+        evidence_path=() if view.rival == NOTHING else evidence_path,
+    )
+
+
+def _word(value: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """The leaf of a value that holds an element, and its path; nothing if there is no such element."""
+    if 4 * index >= len(value):
+        return b"", ()
+    leaf = index // WORDS_PER_LEAF
+    return games.cut_value(value)[leaf], merkle.prove(games.value_leaves(value), leaf)
+
+
+def _end(view: View, hold: Hold, script: Transcript, ended: Ended | None) -> Move | None:
+    """Whose answer ended for no reason has nothing to show: its silence loses."""
+    if ended is None:
+        return None
+    if ended.cancel is not None:
+        return ShowCancel(view.case, view.head, ended.shown, ended.cancel, ended.signature)
+    holding, unit = hold(len(script.prompt)), script.open_answer(len(script.answer) - 1)
+    model = holding.facts(), holding.model_leaves(), holding.facts_path()
+    return ShowEnd(view.case, view.head, ended.shown, *model, unit)

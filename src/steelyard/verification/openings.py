@@ -1,0 +1,100 @@
+"""What an opening shows: of units, facts, words, and the operands of a step (spec/games.md). The referee's hashing."""
+
+from typing import Final, NamedTuple
+
+from steelyard.protocol import games, merkle, moves
+from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import Facts
+from steelyard.protocol.games import WORDS_PER_LEAF, View
+from steelyard.protocol.hashing import sha256
+from steelyard.protocol.roots import LOGPROBS, UNITS_PER_LEAF
+
+FACTS: Final = 2
+"""Which leaf of the model root's tree they are."""
+
+
+class Spot(NamedTuple):
+    """Where an operand is committed: see `holding.Load`."""
+
+    tag: int
+    position: int
+    node: int
+    leaf: int
+    root: bytes
+
+
+def require(holds: bool, rule: str, detail: str) -> None:
+    """Raises Refused(rule) unless it holds."""
+    if not holds:
+        raise Refused(rule, detail)
+
+
+def root_of(count: int, index: int, leaf: bytes, path: tuple[bytes, ...], rule: str = "games.opening") -> bytes:
+    """The sealed root that a leaf hash and its path give. Raises Refused(rule)."""
+    fits = 0 <= index < count and len(path) == merkle.depth_of(count)
+    require(fits, rule, f"leaf {index} of {count}, {len(path)} siblings")
+    return merkle.seal(count, merkle.climb(index, leaf, path))
+
+
+def require_evidence(view: View, leaf: bytes, path: tuple[bytes, ...]) -> None:
+    """GAM-4: a salted leaf is the one that was narrowed to, or stands at the claimed unit."""
+    found = leaf
+    if view.rival != games.NOTHING:
+        found = root_of(view.generated, view.unit, leaf, path, "games.evidence")
+    expected = view.at if view.rival == games.NOTHING else view.evidence_root
+    fits = found == expected and (view.rival != games.NOTHING or not path)
+    require(fits, "games.evidence", f"unit {view.unit} is another")
+
+
+def facts_of(model_root: bytes, shown: moves.Answered | moves.ShowEnd) -> Facts:
+    """GAM-4: the model's facts."""
+    under = merkle.verify(model_root, shown.leaves, FACTS, merkle.leaf_hash(shown.facts), shown.path)
+    require(under, "games.facts", "are not the model's")
+    return Facts.read(shown.facts)
+
+
+def unit_of(root: bytes, count: int, index: int, opened: moves.Unit) -> int:
+    """Unit `index` of the `count` under a prompt or response root (RTS-1, RTS-2, RTS-7)."""
+    leaf, at = divmod(index, UNITS_PER_LEAF)
+    here = min(UNITS_PER_LEAF, count - leaf * UNITS_PER_LEAF)
+    whole = 0 <= index < count and len(opened.units) == 4 * here
+    require(whole, "games.unit", f"{len(opened.units)} bytes, for unit {index} of {count}")
+    leaves, hashed = -(-count // UNITS_PER_LEAF), merkle.leaf_hash(opened.salt + opened.units)
+    top = root_of(leaves, leaf, hashed, opened.path, "games.unit")
+    top = sha256(LOGPROBS, top, opened.beside) if any(opened.beside) else top
+    require(merkle.seal(count, top) == root, "games.unit", f"unit {index} is another")
+    return games.words_of(opened.units)[at]
+
+
+def id_at(view: View, opened: moves.Unit) -> int:
+    """GAM-20: the id at the position that is stepped."""
+    if view.position < view.prompt_units:
+        return unit_of(view.prompt_root, view.prompt_units, view.position, opened)
+    return unit_of(view.response_root, view.answer_units, view.position - view.answer_from, opened)
+
+
+def word_of(elements: int, index: int, data: bytes, path: tuple[bytes, ...]) -> tuple[bytes, int]:
+    """The root of a value of so many elements, and element `index`, from the leaf that holds it."""
+    leaf, at = divmod(index, WORDS_PER_LEAF)
+    here = min(WORDS_PER_LEAF, elements - leaf * WORDS_PER_LEAF)
+    require(len(data) == games.WORD * here, "games.opening", f"{len(data)} bytes for {here} words")
+    return root_of(games.leaves_of(elements), leaf, merkle.leaf_hash(data), path), games.words_of(data)[at]
+
+
+def require_operand(view: View, spot: Spot, opening: moves.Opening, leaves: int) -> None:
+    """GAM-20: an opening is of the place that a load takes from, under the roots that are agreed."""
+    leaf, bound = merkle.leaf_hash(opening.data), not (opening.node_path or opening.position_path)
+    if spot.tag == 1:
+        found, expected = root_of(leaves, spot.leaf, leaf, opening.path, "operands.path"), view.model_root
+    elif spot.tag == 2:
+        found, expected = root_of(opening.count, spot.leaf, leaf, opening.path, "operands.path"), spot.root
+    else:
+        before = spot.position < view.position or (spot.position == view.position and spot.node < view.node)
+        require(before, "operands.order", f"node {spot.node} at {spot.position}")
+        value = root_of(opening.count, spot.leaf, leaf, opening.path, "operands.path")
+        top = root_of(view.nodes, spot.node, merkle.leaf_hash(value), opening.node_path, "operands.path")
+        found, expected, bound = merkle.leaf_hash(top), view.position_leaf, not opening.position_path
+        if spot.position < view.position:
+            found = root_of(view.positions, spot.position, found, opening.position_path, "operands.path")
+            expected, bound = view.run_root, True
+    require(bound and found == expected, "operands.path", f"no leaf {spot.leaf} of {spot}")

@@ -1,0 +1,51 @@
+"""What ties an engine to the dispute game: runs that are held while games on them are played."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Final
+
+from steelyard.engines.base import Engine
+from steelyard.protocol.errors import Refused
+from steelyard.verification.holding import Hold, Holding, Holds
+
+MOST_HELD: Final = 4
+"""Runs of one engine at a time: each has keys and values and, a node and position, a hash."""
+
+Key = tuple[tuple[int, ...], int]
+
+
+class Runs:
+    """The last few runs of one engine that games asked for. Thread-safe; one is computed at a time."""
+
+    def __init__(self, engine: Engine, most: int = MOST_HELD) -> None:
+        self._engine, self._most = engine, most
+        self._held: OrderedDict[Key, tuple[Holding, ExitStack]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def hold(self, ids: Sequence[int], answer_from: int) -> Hold:
+        """The run over prompt and answer, once a game says of how many positions.
+
+        Raises Refused("engine.holding") if the engine cannot show its runs; what it raises then is the engine's."""
+        if not isinstance(self._engine, Holds):
+            raise Refused("engine.holding", f"{self._engine.card.name} cannot show a run's values")
+        return lambda positions: self._get(tuple(ids[:positions]), answer_from)
+
+    def _get(self, ids: tuple[int, ...], answer_from: int) -> Holding:
+        key = (ids, answer_from)
+        with self._lock:
+            if key not in self._held:
+                while len(self._held) >= self._most:
+                    self._held.popitem(last=False)[1][1].close()
+                assert isinstance(self._engine, Holds)
+                stack = ExitStack()
+                self._held[key] = (stack.enter_context(self._engine.holding(ids, answer_from)), stack)
+            self._held.move_to_end(key)
+            return self._held[key][0]
+
+    def close(self) -> None:
+        """Lets go of all runs."""
+        with self._lock:
+            while self._held:
+                self._held.popitem()[1][1].close()
