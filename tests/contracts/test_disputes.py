@@ -6,16 +6,19 @@ from itertools import pairwise
 import pytest
 from courtroom import PAUL, WATCH
 from gameroom import BASE, BEGUN, PER_POSITION, PICK, POINT, TEXT, GameRoom, Table
+from on_anvil import OnAnvil
 from sources import Mutant
 from toy_run import NODES, VOCABULARY, Lie
-from world import key
+from world import NOBODY, key
 
+from steelyard.chain.deploy import Deployment
 from steelyard.chain.history import Sent
 from steelyard.chain.port import Log
+from steelyard.chain.rpc import RpcChain
 from steelyard.cli.dispute_svg import svg
 from steelyard.cli.dispute_text import text
 from steelyard.market.disputes import Dispute
-from steelyard.market.onchain_disputes import NOTHING, STAGES, Reading
+from steelyard.market.onchain_disputes import NOTHING, STAGES, OnchainDisputes, Reading
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import checksum
@@ -204,3 +207,50 @@ def test_a_move_through_another_contract_cannot_be_read(room: Recorded):
     with pytest.raises(Refused) as refusal:
         reading.read([replace(one, to=EVE.address) for one in room.moves(table.case)])
     assert refusal.value.rule == "dispute.indirect"
+
+
+# -- on a chain ----------------------------------------------------------------------------------------------------
+
+
+class OnAChain(OnAnvil, GameRoom):
+    """A room on anvil."""
+
+    def disputes(self) -> OnchainDisputes:
+        """What the command line opens."""
+        contracts = (self.token, self.registry, self.bonds, self.escrow, self.orders, self.court)
+        addresses = [contract.address for contract in contracts]
+        court = (NOBODY, self.operands.address, self.answers.address, self.games.address, self.proofs.address)
+        chain = RpcChain(self.evm.rpc._shown)
+        return OnchainDisputes(chain, Deployment(chain.chain_id, 0, *addresses, *court))
+
+
+def test_games_are_found_and_read_on_a_real_chain(room: Recorded):
+    there = OnAChain()
+    open_, over = (
+        there.disputed(there.goods(*lies, nonce=i), unit=UNIT) for i, lies in enumerate([[], [LIES["a map"][0]]])
+    )
+    open_.to(POINT)
+    over.play()
+    disputes = there.disputes()
+    listed = disputes.all()
+    assert [(one.case, one.stage, one.outcome, one.why) for one in listed] == [
+        (open_.case, "point", "", ""),
+        (over.case, "over", "cheated", "step"),
+    ]
+    assert {(one.provider, one.challenger) for one in listed} == {(PAUL.address, WATCH.address)}
+    found = disputes.show(over.case, described)
+    same = begun(room, 47, LIES["a map"][0])
+    same.play()
+    expected = room.read(same.case)
+    assert [(one.place, one.before, one.named, one.after) for one in found.rounds] == [
+        (one.place, one.before, one.named, one.after) for one in expected.rounds
+    ]
+    assert found.step is not None
+    assert expected.step is not None
+    assert replace(found.step, gas=0) == replace(expected.step, gas=0)
+    assert found.provider.allowed == BASE + PER_POSITION * (len(TEXT) + 5)
+    assert [move.name for move in found.moves] == [move.name for move in expected.moves]
+    assert (found.outcome, found.slashed) == ("cheated", PAUL.address)
+    with pytest.raises(Refused) as refusal:
+        disputes.show(b"\x01" * 32, described)
+    assert refusal.value.rule == "dispute.unknown"

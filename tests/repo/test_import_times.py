@@ -35,7 +35,7 @@ def test_help_imports_nothing_slow(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["models", "wallet", "verify", "up", "demo", "provide", "gateway", "audit", "bench"]
+    "command", ["models", "wallet", "verify", "disputes", "up", "demo", "provide", "gateway", "audit", "bench"]
 )
 def test_help_of_a_command_does_not_load_a_model_runtime_or_web3(command: str) -> None:
     loaded = modules_after(CALL.format([command, "--help"]))
