@@ -11,6 +11,7 @@ from playing import Player, Sale, checked, plays, sell
 
 from steelyard.engines.ir.encoding import CODES
 from steelyard.protocol import games, merkle, roots
+from steelyard.protocol.facts import Facts
 from steelyard.protocol.games import Place, Stage, View
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.moves import Answer, Move, Pick, Point, PointNode, PostChildren, Say, Step
@@ -159,6 +160,52 @@ def signed_evidence(evidence: Sequence[bytes], rationale: str) -> Defender:
     return Defender(sale, plays(sale)[0], True, rationale)
 
 
+def other_logits(value: bytes, leaf: bytes, at: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """A value with another leaf in it, and the path of that."""
+    leaves = game.cut_value(value)
+    leaves[at] = leaf
+    return leaf, merkle.prove([merkle.leaf_hash(one) for one in leaves], at)
+
+
+def logits_of_nothing() -> Defender:
+    """It signs another logit for each id, and opens that under no run."""
+    prompt, held = len(PROMPT), HONEST.hold(LAST + 1)
+    evidence = []
+    for unit, one in enumerate(HONEST.claim.generated):
+        at = prompt + unit - 1
+        logit = held.value(at, NODES["logits"])[4 * one : 4 * one + 3] + b"\x7f"
+        evidence.append(sha256(held.value(at, NODES["state"]), logit, bytes(32)))
+
+    def change(view: View, move: Move) -> Move:
+        if not isinstance(move, Answer):
+            return move
+        one = HONEST.ids[view.positions]
+        at, leaf = 4 * (one % 32), move.shown.logit
+        value = held.value(view.positions - 1, NODES["logits"])
+        logit, path = other_logits(value, leaf[: at + 3] + b"\x7f" + leaf[at + 4 :], one // 32)
+        return replace(move, shown=replace(move.shown, logit=logit, logit_path=path))
+
+    found = signed_evidence(evidence, "a logit is under the run's root, as the state is")
+    return replace(found, play=otherwise(found.play, change))
+
+
+def other_facts(view: View, move: Move) -> Move:
+    """Of a model with another graph."""
+    if not isinstance(move, Answer):
+        return move
+    facts = replace(Facts.read(move.shown.facts), graph_root=noise()).raw()
+    return replace(move, shown=replace(move.shown, facts=facts))
+
+
+def no_rival(view: View, move: Move) -> Move:
+    """The rival's logit is opened as the least there is."""
+    if not isinstance(move, Answer):
+        return move
+    value = HONEST.hold(LAST + 1).value(view.positions - 1, NODES["logits"])
+    leaf, path = other_logits(value, bytes([0, 0, 0, 0x80]) * (len(move.shown.rival) // 4), view.rival // 32)
+    return replace(move, shown=replace(move.shown, rival=leaf, rival_path=path))
+
+
 def plain(sale: Sale, rationale: str, *, liar: bool = True) -> Defender:
     return Defender(sale, plays(sale)[0], liar, rationale)
 
@@ -195,6 +242,9 @@ DEFENDERS: dict[str, Defender] = {
         "all sums between are said",
     ),
     "signs a wrong id": plain(WRONG_ID, "its own logits say that a rival is greater"),
+    "answers other facts": changed(MIDDLE, other_facts, "facts are under the model root"),
+    "opens another rival": changed(WRONG_ID, no_rival, "the rival's logit is under the same root"),
+    "opens logits of nothing": logits_of_nothing(),
     "signs evidence of nothing": signed_evidence([noise(b"%d" % i) for i in range(UNITS)], "it opens no state"),
     "signs reordered evidence": signed_evidence(HONEST.script.evidence[::-1], "a leaf has its place"),
     "signs too few leaves": signed_evidence(HONEST.script.evidence[:-1], "the root binds how many there are"),
@@ -292,6 +342,16 @@ def names_another_node(view: View, move: Move) -> Move:
     return move
 
 
+def names_another_graph(view: View, move: Move) -> Move:
+    """Facts of its own, with a graph in which all nodes are the first."""
+    if not isinstance(move, PointNode):
+        return move
+    nodes = [honest(()).node_leaf(0)] * len(NODES)
+    tree = merkle.Tree([merkle.leaf_hash(node) for node in nodes])
+    facts = replace(Facts.read(move.facts), graph_root=tree.root).raw()
+    return replace(move, facts=facts, node=nodes[0], node_path=tree.prove((view.base << view.wide) + move.index))
+
+
 def puts_words_in_its_mouth(view: View, move: Move) -> Move:
     return replace(move, words=b"\0" * len(view.words)) if isinstance(move, Pick) else move
 
@@ -313,7 +373,7 @@ def steps_from_one_opening(view: View, move: Move) -> Move:
 
 def steps_another_id(view: View, move: Move) -> Move:
     if isinstance(move, Step) and move.unit.units:
-        return replace(move, unit=replace(move.unit, units=bytes([9, 0, 0, 0]) * (len(move.unit.units) // 4)))
+        return replace(move, unit=replace(move.unit, units=bytes([4, 0, 0, 0]) * (len(move.unit.units) // 4)))
     return move
 
 
@@ -346,6 +406,9 @@ CHALLENGERS: dict[str, Challenger] = {
     "picks behind the end": Challenger(a_challenger(picks_behind_the_end), True, "there is no such word"),
     "names another child": Challenger(a_challenger(names_another_child), True, "a child is under its parent"),
     "names another node": Challenger(a_challenger(names_another_node), True, "the graph's root has its nodes"),
+    "names another graph": Challenger(
+        a_challenger(names_another_graph, at_the_last), True, "the game knows the model's facts"
+    ),
     "puts words in its mouth": Challenger(a_challenger(puts_words_in_its_mouth), True, "the game knows what was said"),
     "answers an old head": Challenger(
         a_challenger(lambda _, move: replace(move, seen=noise())), True, "a move counts once"

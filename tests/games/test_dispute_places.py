@@ -45,6 +45,7 @@ from steelyard.protocol.moves import (
     Claim,
     Forfeit,
     Move,
+    Opening,
     PostChildren,
     ShowCancel,
     ShowEnd,
@@ -53,6 +54,7 @@ from steelyard.protocol.records import Cancel, Level
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.challenger import challenger_move, first_move, shown
 from steelyard.verification.defender import Ended, defender_move
+from steelyard.verification.openings import Spot, require_operand
 from steelyard.verification.ways import Way, below
 
 
@@ -435,6 +437,14 @@ def test_a_continuation_opens_its_ids_where_the_answer_begins() -> None:
         assert where(played.end) == (position, NODES[name], 1, 0)
         assert played.end.outcome is Outcome.CHEATED
         assert played.refused == []
+
+
+@pytest.mark.parametrize(("position", "node"), [(3, 4), (3, 5), (4, 0)])
+def test_a_step_loads_nothing_that_comes_after_it(position: int, node: int) -> None:
+    """GAM-20: whatever a model's author wrote into its graph."""
+    view = View(case_of(), bytes(32), Stage.STEP, position=3, node=4, positions=5, nodes=69)
+    with pytest.raises(Refused, match=r"operands\.order"):
+        require_operand(view, Spot(0, position, node, 0, b""), Opening(b"", 1, ()), 9)
 
 
 def test_arithmetic_is_what_the_graph_says() -> None:

@@ -3,14 +3,16 @@
 from typing import Final, NamedTuple
 
 from steelyard.protocol import games, merkle, moves
+from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
-from steelyard.protocol.facts import Facts
+from steelyard.protocol.facts import FACTS, Facts
 from steelyard.protocol.games import WORDS_PER_LEAF, View
-from steelyard.protocol.hashing import sha256
+from steelyard.protocol.hashing import ZERO32, sha256
+from steelyard.protocol.records import Level
 from steelyard.protocol.roots import LOGPROBS, UNITS_PER_LEAF
 
-FACTS: Final = 2
-"""Which leaf of the model root's tree they are."""
+KEEPS_ALL: Final = 0x3F800000
+"""top_p = 1 as binary32 bits."""
 
 
 class Spot(NamedTuple):
@@ -27,6 +29,18 @@ def require(holds: bool, rule: str, detail: str) -> None:
     """Raises Refused(rule) unless it holds."""
     if not holds:
         raise Refused(rule, detail)
+
+
+def require_followed(shown: moves.Shown, domain: Domain, receipt: bytes) -> None:
+    """GAM-1: it is the case's receipt, by digest, and of an order that a game can follow."""
+    offer, order = shown.offer, shown.order
+    digests = offer.digest(domain), order.digest(domain), shown.receipt.digest(domain)
+    linked = digests == (order.offer, shown.receipt.order, receipt) and shown.receipt.offer == order.offer
+    sealed = merkle.seal(shown.answer_units, shown.answer_top) == shown.receipt.response_root
+    require(linked and sealed, "games.other-receipt", f"0x{digests[2].hex()}")
+    level = order.level in (Level.AUDITED, Level.DISPUTABLE)
+    plain = order.grammar == ZERO32 and (order.logprobs, order.top_k, order.top_p) == (0, 0, KEEPS_ALL)
+    require(level and plain, "games.not-lowered", f"level {order.level}, top_k {order.top_k}, top_p {order.top_p}")
 
 
 def root_of(count: int, index: int, leaf: bytes, path: tuple[bytes, ...], rule: str = "games.opening") -> bytes:

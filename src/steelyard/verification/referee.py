@@ -14,7 +14,6 @@ from steelyard.protocol.facts import Facts
 from steelyard.protocol.games import NOTHING, WORDS_PER_LEAF, Place, Post, Side, Stage, View
 from steelyard.protocol.hashing import ZERO32, keccak256, sha256
 from steelyard.protocol.price import generated
-from steelyard.protocol.records import Level
 from steelyard.protocol.units import Address
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.narrowing import between, is_current, over, pointed, tree
@@ -24,14 +23,12 @@ from steelyard.verification.openings import (
     id_at,
     require,
     require_evidence,
+    require_followed,
     require_operand,
     root_of,
     unit_of,
     word_of,
 )
-
-KEEPS_ALL: Final = 0x3F800000
-"""top_p = 1 as binary32 bits."""
 
 
 class Shape(NamedTuple):
@@ -137,7 +134,7 @@ class Referee:
         known = move.case in self.games
         require(before.stage == Stage.CALLED and not (known and appeal), "games.stage", "there is a game")
         require(not known or now <= before.since + before.challenger_clock, "games.late", f"at {now}")
-        self._require_shown(case, shown)
+        require_followed(shown, self.domain, case.receipt)
         given = self.base + (0 if appeal else self.each * (order.prompt_units + shown.answer_units))
         view = replace(before, defender_clock=given, challenger_clock=given)
         if isinstance(move, moves.BeginEarly):
@@ -147,16 +144,6 @@ class Referee:
         elif isinstance(move, moves.Begin):
             view = _claimed(view, shown, move.claim)
         return _moved(before, view, move, now)
-
-    def _require_shown(self, case: Case, shown: moves.Shown) -> None:
-        offer, order, receipt = shown.offer, shown.order, shown.receipt
-        digests = offer.digest(self.domain), order.digest(self.domain), receipt.digest(self.domain)
-        linked = digests == (order.offer, receipt.order, case.receipt) and receipt.offer == order.offer
-        sealed = merkle.seal(shown.answer_units, shown.answer_top) == receipt.response_root
-        require(linked and sealed, "games.other-receipt", f"0x{digests[2].hex()}")
-        level = order.level in (Level.AUDITED, Level.DISPUTABLE)
-        plain = order.grammar == ZERO32 and (order.logprobs, order.top_k, order.top_p) == (0, 0, KEEPS_ALL)
-        require(level and plain, "games.not-lowered", f"level {order.level}, top_k {order.top_k}, top_p {order.top_p}")
 
     def _forfeited(self, view: View, now: int) -> View:
         """GAM-30 and GAM-34."""
@@ -198,7 +185,7 @@ class Referee:
         """GAM-35."""
         require(view.place == Place.EARLY, "games.stage", "the game is about a unit")
         shown, case = move.shown, self.cases[view.case]
-        self._require_shown(case, shown)
+        require_followed(shown, self.domain, case.receipt)
         keys.require_signer(move.cancel.digest(self.domain), move.signature, case.session_key, "cancel")
         new, most = generated(shown.order, shown.answer_units), move.cancel.units + shown.offer.run_ahead
         fits = move.cancel.order == shown.receipt.order and new <= most
@@ -209,7 +196,7 @@ class Referee:
         """GAM-35."""
         require(view.place == Place.EARLY, "games.stage", "the game is about a unit")
         shown = move.shown
-        self._require_shown(self.cases[view.case], shown)
+        require_followed(shown, self.domain, view.receipt)
         require(generated(shown.order, shown.answer_units) > 0, "games.end", "no unit")
         unit = unit_of(shown.receipt.response_root, shown.answer_units, shown.answer_units - 1, move.unit)
         require(unit in facts_of(shown.receipt.model_root, move).ends, "games.end", f"{unit} is none")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from steelyard.engines.ir.facts import FACTS, Facts
 
 from steelyard.engines.alphabet import Alphabet
 from steelyard.engines.alphabet_graph import GRAPH
@@ -13,6 +12,7 @@ from steelyard.engines.ir import encoding, evaluate
 from steelyard.engines.ir.holding import GraphHolding, Load, hashed
 from steelyard.engines.ir.patched import Patched
 from steelyard.protocol import merkle
+from steelyard.protocol.facts import FACTS, Facts
 
 JOB = Job((*b"weigh it", 0, 256, *b" again and again, more than 32"), 40, 6, 0, 0x3F800000, 0, 7)
 ENGINE = Alphabet()
