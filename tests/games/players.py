@@ -162,7 +162,7 @@ def signed_evidence(evidence: Sequence[bytes], rationale: str) -> Defender:
 
 def other_logits(value: bytes, leaf: bytes, at: int) -> tuple[bytes, tuple[bytes, ...]]:
     """A value with another leaf in it, and the path of that."""
-    leaves = game.cut_value(value)
+    leaves = games.cut_value(value)
     leaves[at] = leaf
     return leaf, merkle.prove([merkle.leaf_hash(one) for one in leaves], at)
 

@@ -79,8 +79,9 @@ def line(console: Console, text: str) -> None:
 def _tell(story: Story, console: Console, draw: Draw) -> None:
     market = story.market
     honest = len(market.sellers) - sum(1 for seller in market.sellers if seller.liar)
+    contracts = len(market.deployment.contracts)
     console.print(
-        f"anvil, {len(story.market.deployment.contracts)} contracts, {len(market.sellers)} providers ({honest} honest), {len(market.auditors)} auditors, "
+        f"anvil, {contracts} contracts, {len(market.sellers)} providers ({honest} honest), {len(market.auditors)} auditors, "
         f"a gateway: {len(market.processes.nodes)} processes. Model: [bold]{market.card.name}[/], root "
         f"0x{market.card.model_root.hex()[:16]}…\n"
     )
