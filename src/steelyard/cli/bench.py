@@ -56,3 +56,36 @@ def engine(
                 json.write_text(dumps(rows, indent=1) + "\n", encoding="utf-8")
     shown = [{**row, "spread": "{} to {}".format(*row["spread"]) if row["spread"] else None} for row in rows]
     screen.show_table(shown, "nothing could be measured")
+
+
+@app.command
+def dispute(
+    *,
+    json: Annotated[Path | None, Parameter(help="Write the rows to this file.")] = None,
+    model: Annotated[str, Parameter(help="A name or GGUF file, or alphabet.")] = "smollm2-135m-instruct-q4_1",
+    tokens: Annotated[int, Parameter(help="Of the answer.")] = 64,
+    games: Annotated[int, Parameter(help="With lies at places drawn by the seed; one of sampling besides.")] = 6,
+    seed: Annotated[int, Parameter(help="Of the places.")] = 0,
+) -> None:
+    """Play dispute games on a chain of this machine (extra `devnet`), and count what they cost.
+
+    Rows hold model, tokens, where (the lie), rounds, transactions, gas (of all transactions, the challenge included),
+    last_step_gas (of the transaction that decides), seconds (both sides' runs included), greatest_gas of a transaction.
+    """
+    if json is not None and not json.parent.is_dir():
+        raise Refused("bench.file", f"{json}: no such folder")
+    from rich.console import Console
+
+    from steelyard.cli.dispute_step import described
+    from steelyard.devnet.bench.dispute import measure
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    rows = []
+    with console.status("an answer, a chain, a first game"):
+        for row in measure(model, tokens, games, seed, described):
+            counts = f"{row.rounds} rounds, {row.transactions} transactions, {row.gas:,} gas, {row.seconds} s"
+            console.print(f"{row.where}: {counts}", soft_wrap=True)
+            rows.append(asdict(row))
+            if json is not None:
+                json.write_text(dumps(rows, indent=1) + "\n", encoding="utf-8")
+    screen.show_table(rows, "nothing was played")

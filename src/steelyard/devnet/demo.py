@@ -81,8 +81,8 @@ def _tell(story: Story, console: Console, draw: Draw) -> None:
     honest = len(market.sellers) - sum(1 for seller in market.sellers if seller.liar)
     contracts = len(market.deployment.contracts)
     console.print(
-        f"anvil, {contracts} contracts, {len(market.sellers)} providers ({honest} honest), {len(market.auditors)} auditors, "
-        f"a gateway: {len(market.processes.nodes)} processes. Model: [bold]{market.card.name}[/], root "
+        f"anvil, {contracts} contracts, {len(market.sellers)} providers ({honest} honest), "
+        f"{len(market.auditors)} auditors, a gateway: {len(market.processes.nodes)} processes. Model: [bold]{market.card.name}[/], root "
         f"0x{market.card.model_root.hex()[:16]}…\n"
     )
     console.print("[bold]1. An honest answer[/], streamed by the official openai client")

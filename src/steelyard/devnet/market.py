@@ -207,10 +207,10 @@ def _up(build: _Builder, market_sellers: list[Seller], auditors: int, port: int)
     for key, tokens in [*purses, *((key, DEVNET.min_stake + PURSE) for _, key, _ in jury)]:
         build.fund(anvil, ledger, key, tokens)
     with closing(RpcChain(anvil.url, author)) as authors:
-        registration = _register(authors, deployment, card, build.wares)
+        registration = register(authors, deployment, card, build.wares.terms)
     _start_servers(build, anvil, registration, market_sellers, jury)
     with closing(RpcChain(anvil.url, owner)) as owners:
-        channel = _open_channel(owners, deployment, session, market_sellers, ledger.now())
+        channel = open_channel(owners, deployment, session, [seller.address for seller in market_sellers], ledger.now())
     names = [seller.name for seller in market_sellers] + [name for name, _, _ in jury]
     build.processes.wait_healthy(names, START_SECONDS, build.tell)
     _begin_epoch(anvil, ledger, [key for _, key, _ in jury])
@@ -267,17 +267,19 @@ def _start_servers(
         build.child("auditor", name, common | told)
 
 
-def _register(chain: RpcChain, deployment: Deployment, card: Card, wares: Wares) -> bytes:
+def register(chain: RpcChain, deployment: Deployment, card: Card, terms: str) -> bytes:
+    """Registers a model, sent by its author; the registration's id."""
     ledger = OnchainLedger(chain, deployment)
-    about = (ROYALTY_BPS, card.context_length, card.size_bytes, 1, sha256(wares.terms.encode()))
+    about = (ROYALTY_BPS, card.context_length, card.size_bytes, 1, sha256(terms.encode()))
     assert chain.account is not None
     ledger.registry.register_model(card.model_root, chain.account, *about, card.name, f"store:{card.name}")
     return next(model.id for model in ledger.models() if model.registration.model_root == card.model_root)
 
 
-def _open_channel(chain: RpcChain, deployment: Deployment, session: Key, to: Sequence[Seller], now: int) -> bytes:
+def open_channel(chain: RpcChain, deployment: Deployment, session: Key, to: Sequence[Address], now: int) -> bytes:
+    """Opens a channel with an allocation to each, sent by its owner; the channel's id."""
     ledger = OnchainLedger(chain, deployment)
-    allocations = tuple((seller.address, ALLOCATION) for seller in to)
+    allocations = tuple((address, ALLOCATION) for address in to)
     nonce = secrets.token_bytes(32)
     ledger.approve(deployment.escrow, MicroToken(DEPOSIT))
     expiry = now + 10 * 86_400
