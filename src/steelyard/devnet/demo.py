@@ -79,11 +79,11 @@ def line(console: Console, text: str) -> None:
 def _tell(story: Story, console: Console, draw: Draw) -> None:
     market = story.market
     honest = len(market.sellers) - sum(1 for seller in market.sellers if seller.liar)
-    contracts = len(market.deployment.contracts)
+    contracts, processes = len(market.deployment.contracts), len(market.processes.nodes)
     console.print(
         f"anvil, {contracts} contracts, {len(market.sellers)} providers ({honest} honest), "
-        f"{len(market.auditors)} auditors, a gateway: {len(market.processes.nodes)} processes. Model: [bold]{market.card.name}[/], root "
-        f"0x{market.card.model_root.hex()[:16]}…\n"
+        f"{len(market.auditors)} auditors, a gateway: {processes} processes.\n"
+        f"Model: [bold]{market.card.name}[/], root 0x{market.card.model_root.hex()[:16]}…\n"
     )
     console.print("[bold]1. An honest answer[/], streamed by the official openai client")
     console.print(f"   [cyan]buyer[/]  {QUESTION}\n   [cyan]model[/]  ", end="")

@@ -1,8 +1,8 @@
-"""`steelyard bench dispute`: games over answers of a real model with lies planted in them, on a real chain of one second.
+"""`steelyard bench dispute`: games over answers of a real model with lies planted in them, on a chain of one second.
 
-Each game has an order, a receipt and a case of its own. Both sides hold their runs in full and move as nodes do; what is
-counted is what a chain counts. Lies stand at places drawn from a seed: in one word of a node's value, in a partial sum
-and all behind it, in the choice of an id.
+Each game has an order, a receipt and a case of its own. Both sides hold their runs in full and move as nodes do; what
+is counted is what a chain counts. Lies stand at places drawn from a seed: in one word of a node's value, in a partial
+sum and all behind it, in the choice of an id.
 """
 
 import random
@@ -153,7 +153,7 @@ class Bench:
 
     @contextmanager
     def held(self, positions: int, lie: Planted | None) -> Iterator[Holding]:
-        """A run of the first so many positions, honest or with a lie. It is the last position's state that betrays it."""
+        """A run of the first so many positions; with a lie, the last position's state is another as well."""
         ids = (*self.prompt, *self.answer)[:positions]
         with self.engine.holding(ids, len(self.prompt)) as honest:  # type: ignore[attr-defined]  # canonical engines have it
             if lie is None or not lie.words:
