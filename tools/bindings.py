@@ -15,7 +15,7 @@ from typing import Any
 from eth_utils import keccak
 
 ROOT = Path(__file__).parent.parent
-CONTRACTS = ("Token", "Registry", "Bonds", "Escrow", "Orders", "Rulings", "Step")
+CONTRACTS = ("Token", "Registry", "Bonds", "Escrow", "Orders", "Rulings", "Step", "Operands")
 OUT = ROOT / "src" / "steelyard" / "chain"
 SIZE_LIMIT = 24_576  # EIP-170
 
