@@ -12,14 +12,27 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOT = ROOT / "bench" / "gas.json"
-CONTRACTS = ("Token", "Bonds", "Registry", "Escrow", "Orders", "Rulings", "Games", "Answers", "Proofs", "Operands", "Step")
+CONTRACTS = (
+    "Token",
+    "Bonds",
+    "Registry",
+    "Escrow",
+    "Orders",
+    "Rulings",
+    "Games",
+    "Answers",
+    "Proofs",
+    "Operands",
+    "Step",
+)
 
-sys.path.insert(0, str(ROOT / "tests" / "contracts"))
+sys.path[:0] = [str(ROOT / "tests" / "contracts"), str(ROOT / "tests")]
 
 import draws  # noqa: E402
 from courtroom import CHEATED, HONEST, NO_TIE, WATCH  # noqa: E402
 from desk import ANN, ANSWER, AUTHOR, EVE, PAUL, PROMPT, packed  # noqa: E402
 from gameroom import BEGUN, DEFENDERS, OVER, PICK, POINT, POST, SAY, STEP, WORDS  # noqa: E402
+from large_step import large_step  # noqa: E402
 from on_anvil import AnvilCourtroom, AnvilDesk, AnvilGameRoom, AnvilWorld  # noqa: E402
 from sources import compiled  # noqa: E402
 from toy_run import Lie  # noqa: E402
@@ -241,6 +254,20 @@ def of_sampling(gas: dict[str, int]) -> None:
         gas[f"sampling.beats by {name}"] = world.gas
 
 
+def of_operands(gas: dict[str, int]) -> None:
+    """A step of a matrix of a model of SmolLM2's size with all that is opened for it; what a node's leaf says."""
+    world = AnvilWorld()
+    contract = world.deploy("Operands", (world.deploy("Step", ()).address,))
+    for kind in ("q8_0", "q4_1", "q6_k"):
+        step = large_step(kind)
+        world.call(EVE.address, contract.address, contract.calldata("compute", step.arguments()))
+        gas[f"operands.compute a turn of {kind}"] = world.gas
+    world.call(EVE.address, contract.address, contract.calldata("describe", (step.node, step.run.position)))
+    gas["operands.describe a matrix of q6_k"] = world.gas
+    world.call(EVE.address, contract.address, contract.calldata("join", (CODES["add"], bytes([0, 0, 128, 63]) * 16)))
+    gas["operands.join"] = world.gas
+
+
 def turns() -> dict[str, Node]:
     """Nodes of the graphs that models are lowered to: matrices of three formats, attention, a gate, squares."""
     g = Graph(inputs={"f": "f", "i": "i"})
@@ -260,7 +287,18 @@ def turns() -> dict[str, Node]:
 def measure() -> dict[str, dict[str, int]]:
     """The whole snapshot."""
     gas: dict[str, int] = {}
-    for part in (of_token, of_bonds, of_registry, of_escrow, of_orders, of_rulings, of_games, of_step, of_sampling):
+    for part in (
+        of_token,
+        of_bonds,
+        of_registry,
+        of_escrow,
+        of_orders,
+        of_rulings,
+        of_games,
+        of_step,
+        of_operands,
+        of_sampling,
+    ):
         part(gas)
     sizes = {name: len(compiled(name).runtime) for name in CONTRACTS}
     return {"runtime bytes, at most 24,576": sizes, "gas to deploy": deployment(), "gas": gas}

@@ -53,7 +53,7 @@ def large_step(kind: str, row: int = 500, turn: int = 40) -> Step:
     for name, index in INPUTS.items():
         roots[index] = values[name].tree.root
     position = tree(roots)
-    number, elements, size = next((n, each, size) for n, (name, each, size) in KINDS.items() if name == kind)
+    elements, size = next((each, size) for name, each, size in KINDS.values() if name == kind)
     at = FIRST_LEAF + (row * COLUMNS + turn * BLOCK) // 1024
     path = tuple(chance.bytes(32) for _ in range(merkle.depth_of(LEAVES)))
     weights = Opening(chance.bytes(1024 // elements * size), 0, path)

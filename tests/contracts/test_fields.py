@@ -88,9 +88,13 @@ def story() -> list[tuple[str, str, bytes]]:
     return told
 
 
-def test_gra_13_scales_of_all_kinds(blocks: Blocks):
+def checked(blocks: Blocks) -> None:
     for told in story():
         check(blocks, *told)
+
+
+def test_gra_13_scales_of_all_kinds(blocks: Blocks):
+    checked(blocks)
 
 
 MUTANTS = {
@@ -99,7 +103,7 @@ MUTANTS = {
     "halves without a sign": ("sign: uint256 = (half & 32768) << 16", "sign: uint256 = 0"),
     "a NaN as it is": ("return binary32.canonical(self._real(code, raw, lane))", "return self._real(code, raw, lane)"),
     "whole numbers without a sign": ("return unsafe_sub(byte ^ 128, 128) & WORD", "return byte"),
-    "a vector of 16 with what follows": ("return (vector << ((lane & 16) << 3)) & ~HALF", "return vector << ((lane & 16) << 3)"),
+    "a vector of 16 with what follows": ("((lane & 16) << 3)) & ~HALF", "((lane & 16) << 3))"),
     "always the first 16": ("(vector << ((lane & 16) << 3))", "vector"),
     "nothing taken off": ("^ (ONES << 7)", "& max_value(uint256)"),
     "fifth bits of one byte": ("(((bits >> 240) & 255) << 128)", "((bits >> 248) << 128)"),
@@ -112,5 +116,4 @@ MUTANTS = {
 def test_fields_read_otherwise_do_not_go_unnoticed(how: str):
     mutant = Blocks(Mutant("fields", *MUTANTS[how]))
     with pytest.raises(AssertionError):
-        for told in story():
-            check(mutant, *told)
+        checked(mutant)

@@ -94,42 +94,50 @@ def flipped(raw: bytes) -> bytes:
     return bytes([raw[0] ^ 1]) + raw[1:]
 
 
-def altered(step: Step, which: int) -> Iterator[tuple[str, Step, set[str]]]:
-    """What is altered, the step with it, and by which rules it may be refused."""
-    opening, path, either = step.openings[which], {"operands.path"}, {"operands.path", "operands.range"}
-    yield "data", step.opening(which, data=flipped(opening.data)), path
-    yield "data, at the end", step.opening(which, data=opening.data[:-1] + bytes([opening.data[-1] ^ 128])), path
-    yield "data longer", step.opening(which, data=opening.data + bytes(4)), either
-    yield "data shorter", step.opening(which, data=opening.data[:-4]), path
-    yield "no data", step.opening(which, data=b""), path
+PATH, EITHER = {"operands.path"}, {"operands.path", "operands.range"}
+Wrong = Iterator[tuple[str, Step, set[str]]]
+"""What is altered, the step with it, and by which rules it may be refused."""
+
+
+def altered(step: Step, which: int) -> Wrong:
+    """One opening altered."""
+    data = step.openings[which].data
+    yield "data", step.opening(which, data=flipped(data)), PATH
+    yield "data, at the end", step.opening(which, data=data[:-1] + bytes([data[-1] ^ 128])), PATH
+    yield "data longer", step.opening(which, data=data + bytes(4)), EITHER
+    yield "data shorter", step.opening(which, data=data[:-4]), PATH
+    yield "no data", step.opening(which, data=b""), PATH
     for name in ("path", "node_path", "position_path"):
-        there: tuple[bytes, ...] = getattr(opening, name)
-        yield f"{name} longer", step.opening(which, **{name: (*there, bytes(32))}), path
-        if there:
-            yield f"{name} shorter", step.opening(which, **{name: there[:-1]}), path
-            yield f"{name} empty", step.opening(which, **{name: ()}), path
-            for at in range(len(there)):
-                other = (*there[:at], flipped(there[at]), *there[at + 1 :])
-                yield f"{name} at {at}", step.opening(which, **{name: other}), path
-        if len(set(there)) > 1:
-            yield f"{name} turned", step.opening(which, **{name: there[::-1]}), path
-    if opening.node_path or opening.count:
-        for count in (0, 1, opening.count - 1, opening.count + 1, 2 * opening.count, 2**32, 2**32 + 1, 2**256 - 1):
+        yield from detours(step, which, name)
+    yield from miscounted(step, which)
+
+
+def detours(step: Step, which: int, name: str) -> Wrong:
+    """One of its paths altered."""
+    there: tuple[bytes, ...] = getattr(step.openings[which], name)
+    yield f"{name} longer", step.opening(which, **{name: (*there, bytes(32))}), PATH
+    for at in range(len(there)):
+        yield f"{name} of {at}", step.opening(which, **{name: there[:at]}), PATH
+        other = (*there[:at], flipped(there[at]), *there[at + 1 :])
+        yield f"{name} at {at}", step.opening(which, **{name: other}), PATH
+    if len(set(there)) > 1:
+        yield f"{name} turned", step.opening(which, **{name: there[::-1]}), PATH
+
+
+def miscounted(step: Step, which: int) -> Wrong:
+    """Roots and counts altered, of what this opening is under."""
+    opening, run = step.openings[which], step.run
+    if opening.count:
+        for count in {0, 1, opening.count - 1, opening.count + 1, 2 * opening.count, 2**32 + 1, 2**256 - 1}:
             if count != opening.count:
-                yield f"count {count}", step.opening(which, count=count), either
-    if opening.node_path:
-        for nodes in (0, step.run.nodes - 1, step.run.nodes + 1, 2**64):
-            yield f"{nodes} nodes", step.but(nodes=nodes), either
-    if opening.position_path:
-        for positions in (0, step.run.positions - 1, step.run.positions + 1, 2**64):
-            yield f"{positions} positions", step.but(positions=positions), either
-        yield "another run", step.but(run_root=flipped(step.run.run_root)), path
-    elif opening.node_path:
-        yield "another position", step.but(position_leaf=flipped(step.run.position_leaf)), path
-    elif not opening.count:
-        yield "another model", step.but(model_root=flipped(step.run.model_root)), path
-        for count in (0, step.run.model_leaves - 1, step.run.model_leaves + 1, 2**64):
-            yield f"a model of {count} leaves", step.but(model_leaves=count), either
+                yield f"count {count}", step.opening(which, count=count), EITHER
+    roots = {"run_root": "positions"} if opening.position_path else {"position_leaf": "nodes"}
+    if not opening.node_path:
+        roots = {} if opening.count else {"model_root": "model_leaves"}
+    for root, count in roots.items():
+        yield root, step.but(**{root: flipped(getattr(run, root))}), PATH
+        for other in (0, getattr(run, count) - 1, getattr(run, count) + 1, 2**64):
+            yield f"{count} {other}", step.but(**{count: other}), EITHER
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -147,14 +155,20 @@ def test_gam_20_an_opening_that_was_altered_is_refused(world: Bare, run: Opened,
 # -- openings of something else ------------------------------------------------------------------------------------
 
 
+def leaves_at(run: Opened, place: tuple[Any, ...]) -> int:
+    """Of the tree that holds a place."""
+    if len(place) == 1:
+        return run.covered.tree.count
+    return len((run.values[place[0]][place[1]] if len(place) == 3 else run.tables[place[0]]).leaves)
+
+
 def others(run: Opened, step: Step) -> Iterator[tuple[str, Step]]:
     """Openings that are valid, but not what the step takes."""
     trace, node = run.trace, run.nodes[step.run.node]
     for which, operand in enumerate(trace.operands(PLACE, node.name, step.element, step.turn)):
         use, place = step.uses[which], run.place(operand)
         *before, leaf = place
-        there = {3: lambda: len(run.values[place[0]][place[1]].leaves), 2: lambda: len(run.tables[place[0]].leaves)}
-        count = there[len(place)]() if len(place) > 1 else run.covered.tree.count - 4
+        count = leaves_at(run, place)
         for other in {(leaf + 1) % count, leaf ^ 1, leaf - 1} - {leaf}:
             if 4 * (len(place) == 1) <= other < count:
                 yield "another leaf", put(run, step, use, (*before, other))
@@ -189,7 +203,7 @@ def test_gam_20_a_valid_opening_of_something_else_is_refused(world: Bare, run: O
 
 @pytest.mark.parametrize("name", STEPS)
 def test_gam_20_another_step_is_not_served_by_these_openings(world: Bare, run: Opened, name: str):
-    """Element, turn or position changed: either the operands lie in the same leaves and the word is that step's, or no."""
+    """Element, turn or position changed: the operands lie in the same leaves and the word is that step's, or no."""
     step = made(run, name)
     node, index = run.nodes[step.run.node], step.run.node
     chance = np.random.default_rng(3)
@@ -204,10 +218,10 @@ def test_gam_20_another_step_is_not_served_by_these_openings(world: Bare, run: O
     if any(opening.node_path for opening in step.openings):
         before = run.step(PLACE - 1, index, 0, 0).run.position_leaf
         found = world.answer(step.but(position=PLACE - 1, position_leaf=before))
-        assert found in ("operands.path", "operands.order", "operands.turn")
+        assert found in ("operands.path", "operands.order", "operands.turn", "operands.element")
 
 
-def test_gam_20_uses_name_every_opening_in_order(world: Bare, run: Opened):
+def test_gam_22_uses_name_every_opening_in_order(world: Bare, run: Opened):
     step = made(run, "a matrix")
     assert step.uses == (0, 0, 0, 1, 2, 3)
     spare = (*step.openings, step.openings[0])
@@ -228,7 +242,7 @@ def test_gam_20_uses_name_every_opening_in_order(world: Bare, run: Opened):
     )
 
 
-def test_gam_20_an_opening_serves_one_place(world: Bare, run: Opened):
+def test_gam_22_an_opening_serves_one_place(world: Bare, run: Opened):
     step = made(run, "a matrix")
     for uses in ((0, 0, 0, 0, 1, 2), (0, 0, 0, 1, 1, 2), (0, 0, 0, 1, 2, 2)):
         kept = tuple(dict.fromkeys(step.openings[step.uses[uses.index(use)]] for use in dict.fromkeys(uses)))
