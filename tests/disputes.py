@@ -108,7 +108,7 @@ def made_up() -> Dispute:
     """Over: the provider cheated."""
     sent = moves()
     both = [
-        Side(address, 1_182, 240, len(own), sum(move.gas for move in own))
+        Side(address, 240, len(own), sum(move.gas for move in own))
         for address, who in ((PAUL, "provider"), (ANN, "challenger"))
         if (own := [move for move in sent if move.by == who])
     ]
