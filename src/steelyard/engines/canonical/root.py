@@ -142,11 +142,9 @@ class Covered:
     def file_leaf(self, index: int) -> bytes:
         """A leaf of the file by its index in the model root's tree, at most 1,024 weights. Raises
         Refused("merkle.index")."""
-        last = self.stretches[-1]
-        if not BEFORE_FILE <= index < last.first_leaf + last.leaves:
-            raise Refused(
-                "merkle.index", f"leaf {index}, the file's are {BEFORE_FILE} to {last.first_leaf + last.leaves - 1}"
-            )
+        end = self.stretches[-1].first_leaf + self.stretches[-1].leaves
+        if not BEFORE_FILE <= index < end:
+            raise Refused("merkle.index", f"leaf {index}, the file's are {BEFORE_FILE} to {end - 1}")
         part = self.stretches[bisect_right(self.stretches, index, key=lambda s: s.first_leaf) - 1]
         at = part.begin + (index - part.first_leaf) * part.most
         return bytes(self.data[at : min(at + part.most, part.end)])
@@ -155,7 +153,5 @@ class Covered:
 def text(lowered: Lowering) -> str:
     """All that is computed, for people, and to know it again: one line of what the tables are made of, one a node."""
     s = lowered.shape
-    head = (
-        f"{ARITHMETIC} {ir.VERSION}: {s.context} positions, {s.vocabulary} ids, {s.head_dim} numbers turn as {s.turns}"
-    )
+    head = f"{ARITHMETIC} {ir.VERSION}: {s.context} positions, {s.vocabulary} ids, heads of {s.head_dim}, {s.turns}"
     return "\n".join([head, *map(str, lowered.graph.nodes)])

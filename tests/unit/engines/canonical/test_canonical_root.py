@@ -78,20 +78,16 @@ def test_ari_46_elements_are_where_a_node_leaf_says(file: File) -> None:
 
 
 def test_ari_46_the_specifications_table_of_codes_is_the_codes() -> None:
-    rows = re.findall(
-        r"^\| ([\d ]+) \| (\w+) \| ([^|]+) \| ([\d ]+) \| (\d+) \| (\d+) \|$", SPEC.read_text(), re.MULTILINE
-    )
+    row = re.compile(r"^\| ([\d ]+) \| (\w+) \| ([^|]+) \| ([\d ]+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
     found = []
-    for codes, kind, names, each, size, blocks in rows:
-        for code, name, many in zip(
-            codes.split(), names.replace("the number", "``").split(), each.split(), strict=True
-        ):
-            assert FIELD_CODES[int(code)] == (kind.lower(), name.strip("`"))
-            assert FIELDS[kind.lower()][name.strip("`")].each == int(many)
-            found.append(int(code))
+    for codes, kind, names, each, size, blocks in row.findall(SPEC.read_text()):
         elements, bytes_of_a_block = SIZES[kind.lower()]
         assert (int(size), int(blocks)) == (bytes_of_a_block, 1024 // (elements if elements > 1 else bytes_of_a_block))
-    assert found == list(range(len(FIELD_CODES)))
+        fields_of = FIELDS[kind.lower()]
+        assert re.findall(r"`(\w+)`", names) == [name for name in fields_of if name]
+        assert [int(many) for many in each.split()] == [field.each for field in fields_of.values()]
+        found += [(int(code), (kind.lower(), name)) for code, name in zip(codes.split(), fields_of, strict=True)]
+    assert found == list(enumerate(FIELD_CODES))
 
 
 def test_gra_13_a_table_is_committed_word_by_word(file: File) -> None:
