@@ -15,7 +15,7 @@ from steelyard.engines.canonical.formats import FORMATS
 from steelyard.engines.canonical.model import File
 from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import leaves
-from steelyard.engines.ir.facts import Facts
+from steelyard.engines.ir.facts import FACTS, Facts
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Malformed, Refused
 
@@ -109,7 +109,7 @@ def test_gra_18_the_facts_are_the_graphs(file: File) -> None:
     last = known.positions - 1
     assert [nodes[at].elements(last) for at in (known.state, known.logits)] == [known.width, known.vocabulary]
     assert (known.nodes, known.vocabulary, known.ends) == (len(nodes), 100, (2,))
-    assert list(covered.leaves())[root.FACTS] == merkle.leaf_hash(known.raw())
+    assert list(covered.leaves())[FACTS] == merkle.leaf_hash(known.raw())
 
 
 @pytest.fixture
