@@ -513,11 +513,10 @@ def begin(case: bytes32, shown: exhibits.Exhibit, claim: Claim):
     """
     # REFUSE
     prompt: uint256 = convert(shown.order.prompt_units, uint256)
-    assert claim.rival <= NOBODY, "games.rival"
     sampled: bool = claim.rival < NOBODY
-    assert sampled or claim.unit == 0, "games.unit"
     positions: uint256 = prompt + claim.unit if sampled else 0
-    assert 0 < prompt and max(positions, prompt + shown.answer_units) <= U32, "games.unit"
+    fits: bool = max(max(positions, prompt + shown.answer_units), claim.rival) <= U32
+    assert fits and 0 < prompt and (sampled or claim.unit == 0), "games.unit"
     # WRITE
     place: uint256 = 0 if sampled else EVIDENCE
     new: uint256 = self._begin(case, shown, place, prompt + shown.answer_units, claim.rival)
@@ -726,6 +725,7 @@ def point(case: bytes32, seen: bytes32, index: uint256, child: bytes32, path: Dy
         self.games[case].order = order | (((order >> 64) & U32) + t.base) << 96
         t.stage = BEGUN
         t.place = 0
+        t.base = 0
     elif t.levels == 0 and t.place == RUN:
         spot: Spot = empty(Spot)
         spot.position = t.base

@@ -432,21 +432,3 @@ class Games:
             (case, seen, leaves, node, unit, uses, openings_),
         )
         return self.chain.send(self.address, data)
-
-    def base(self) -> int:
-        """base()"""
-        data = encode(bytes.fromhex("5001f3b5"), (), ())
-        value: int = decode(("uint256",), self.chain.call(self.address, data))[0]
-        return value
-
-    def per_position(self) -> int:
-        """per_position()"""
-        data = encode(bytes.fromhex("f0b58f70"), (), ())
-        value: int = decode(("uint256",), self.chain.call(self.address, data))[0]
-        return value
-
-    def move_fee(self) -> int:
-        """move_fee()"""
-        data = encode(bytes.fromhex("b36e72ec"), (), ())
-        value: int = decode(("uint256",), self.chain.call(self.address, data))[0]
-        return value
