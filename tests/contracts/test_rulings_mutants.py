@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import test_rulings as stories
+import test_rulings_games as handed
 from courtroom import HONEST, Courtroom
 from world import Mutant, Reverted
 
@@ -304,50 +305,50 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
             'assert msg.sender == self.games, "rulings.not-games"\n    assert c.stage in',
             "assert c.stage in",
         ),
-        stories.test_only_games_and_proofs_may_rul_50,
+        handed.test_only_games_and_proofs_may_rul_50,
     ),
     "anyone ends a game": (
         mutant(
             'assert msg.sender == self.games, "rulings.not-games"\n    assert c.stage ==',
             "assert c.stage ==",
         ),
-        stories.test_only_games_and_proofs_may_rul_50,
+        handed.test_only_games_and_proofs_may_rul_50,
     ),
     "anyone punishes": (
         mutant('assert msg.sender == self.proofs, "rulings.not-proofs"', "pass"),
-        stories.test_only_games_and_proofs_may_rul_50,
+        handed.test_only_games_and_proofs_may_rul_50,
     ),
     "the deployer binds again": (
         mutant('assert self.games == empty(address), "rulings.bound"', "pass"),
-        stories.test_the_deployer_binds_once_rul_50,
+        handed.test_the_deployer_binds_once_rul_50,
     ),
     "a case is taken whenever": (
         mutant('assert self._now() <= until, "rulings.too-late"', "pass"),
-        stories.take_in_time,
+        handed.take_in_time,
     ),
     "what is convicted is played for": (
         mutant('assert not self.convicted[c.receipt], "rulings.convicted"\n    # WRITE', "# WRITE"),
-        stories.test_what_is_convicted_or_ruled_is_not_taken_rul_51,
+        handed.test_what_is_convicted_or_ruled_is_not_taken_rul_51,
     ),
     "a case that nobody took is finished": (
         mutant('assert c.stage == PLAYING, "rulings.stage"', "pass"),
-        stories.test_a_stage_that_is_no_game_is_not_finished_rul_52,
+        handed.test_a_stage_that_is_no_game_is_not_finished_rul_52,
     ),
     "a challenger loses what is convicted": (
         mutant("        ruled = 0\n", "        pass\n"),
-        lambda room: stories.test_nobody_loses_a_game_on_what_is_convicted_rul_52(room, HONEST),
+        lambda room: handed.test_nobody_loses_a_game_on_what_is_convicted_rul_52(room, HONEST),
     ),
     "a provider is paid all of a lost stake": (
         mutant("amount=min(fees, rest)", "amount=fees"),
-        lambda room: stories.test_a_lost_game_pays_the_provider_its_moves_rul_52(room, 10**6),
+        lambda room: handed.test_a_lost_game_pays_the_provider_its_moves_rul_52(room, 10**6),
     ),
     "a lost game pays nothing": (
         mutant("amount=min(fees, rest)", "amount=0"),
-        lambda room: stories.test_a_lost_game_pays_the_provider_its_moves_rul_52(room, 7),
+        lambda room: handed.test_a_lost_game_pays_the_provider_its_moves_rul_52(room, 7),
     ),
     "a claim is not tied while it is played": (
         mutant("[CHALLENGED, SEATED, OPENED, PLAYING]", "[CHALLENGED, SEATED, OPENED]"),
-        stories.test_a_game_convicts_without_fees_for_jurors_rul_52,
+        handed.test_a_game_convicts_without_fees_for_jurors_rul_52,
     ),
     "an acquittal waits for no appeal": (
         mutant("outcome in [HONEST, CHEATED] and appeal_window", "outcome == CHEATED and appeal_window"),
