@@ -40,7 +40,7 @@ CHANNEL = sha256(b"channel")
 NOW = 1_900_000_000
 FAR = NOW + 10**7
 CAP = 10 * MICRO
-PROMPT = tuple(b"user: weigh it\nassistant: ")
+PROMPT = tuple(b"user: weigh my\nassistant: ")
 SALT = sha256(b"prompt salt")
 PRICE = 1_000_000  # one micro-token a unit
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from steelyard.engines import alphabet, store
+from steelyard.engines import store
 from steelyard.engines.base import Engine, Text
 from steelyard.protocol.errors import Refused, SteelyardError
 
@@ -82,7 +82,7 @@ def load_text(spec: str) -> Text:
     """The text alone, without weights or threads: what a gateway needs. Raises as `load`."""
     kind, model, _ = _split(spec)
     if kind == "alphabet":
-        return alphabet.AlphabetText()
+        return _alphabet_text()
     if kind in KINDS:
         return _gguf_text(model)
     made = _made(spec)
@@ -111,11 +111,19 @@ def _options(query: str, known: Mapping[str, Callable[[str], object]]) -> dict[s
 
 
 def _alphabet(options: dict[str, Any]) -> tuple[Engine, Text]:
+    from steelyard.engines import alphabet  # numpy, which a gateway does without
+
     if "dialect" in options:
         options["dialect"] = options["dialect"].encode()
     if "pause" in options:
         options["pause"] = alphabet.slow(options["pause"])
     return alphabet.Alphabet(**options), alphabet.AlphabetText()
+
+
+def _alphabet_text() -> Text:
+    from steelyard.engines.alphabet import AlphabetText
+
+    return AlphabetText()
 
 
 def _gguf_text(model: str) -> Text:
@@ -159,7 +167,7 @@ def _pair(made: Any, spec: str) -> tuple[Engine, Text]:
         raise Refused("engine.unknown", f"{spec[:100]!r} made a {type(engine).__name__}, which is no engine")
     if text is None:
         name = engine.card.name
-        text = alphabet.AlphabetText() if name == alphabet.NAME else _gguf_text(name)
+        text = _alphabet_text() if name == KINDS[0] else _gguf_text(name)
     if not _is_text(text):
         raise Refused("engine.unknown", f"{spec[:100]!r} made a {type(text).__name__}, which is no text")
     return engine, text

@@ -30,6 +30,10 @@ SPREAD: Final = 27.0
 """More than any two Gumbel draws differ: they lie between -ln(33 ln 2) = -3.13 and 33 ln 2 = 22.87."""
 
 
+_MULTIPLIERS: Final = np.array(MULTIPLIERS, np.uint64)[:, None]
+_HALF, _WORD = np.uint64(32), np.uint64(WORD)
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """How one run's ids are chosen."""
@@ -79,18 +83,15 @@ def bits(number: float) -> int:
 
 def random(seed: int, position: int, ids: Ids) -> NDArray[np.uint32]:
     """The word of each id, [ids]: Philox4x32-10 (SMP-3)."""
-    ids = np.asarray(ids)
-    word = np.uint64(WORD)
-    even = np.stack([ids >> 2, np.zeros_like(ids)]).astype(np.uint64)  # words 0 and 2 of each counter
-    odd = np.stack([np.full_like(ids, position), np.zeros_like(ids)]).astype(np.uint64)  # words 1 and 3
-    key = np.array([[seed & WORD], [seed >> 32]], np.uint64)
-    multipliers, steps = (np.array(pair, np.uint64)[:, None] for pair in (MULTIPLIERS, KEY_STEPS))
-    for _ in range(ROUNDS):
-        product = (even * multipliers)[::-1]
-        even, odd = product >> np.uint64(32) ^ odd ^ key, product & word
-        key = (key + steps) & word
-    found: NDArray[np.uint32] = np.stack([even, odd], axis=1).reshape(4, -1)[ids & 3, np.arange(len(ids))]
-    return found.astype(np.uint32)
+    even, odd = np.zeros((2, 2, len(ids)), np.uint64)  # words 0 and 2 of each counter, words 1 and 3
+    even[0], odd[0] = ids >> 2, position
+    keys = [((seed & WORD) + at * KEY_STEPS[0], (seed >> 32) + at * KEY_STEPS[1]) for at in range(ROUNDS)]
+    for key in np.array(keys, dtype=np.uint64)[:, :, None] & _WORD:
+        product = (even * _MULTIPLIERS)[::-1]
+        even, odd = product >> _HALF ^ odd ^ key, product & _WORD
+    low, high = np.where(ids & 1, odd, even)
+    found: NDArray[np.uint32] = np.where(ids & 2, high, low).astype(np.uint32)
+    return found
 
 
 def gumbel(words: NDArray[np.uint32]) -> Floats:
@@ -124,6 +125,8 @@ def pick(logits: Floats, draw: Draw, position: int, mask: bytes | None = None) -
     if draw.temperature == 0:
         return int(kept[z.argmax()]) if z.max() > -np.inf else 0
     some = _contenders(z, draw, position, kept)
+    if len(some) == 1 < len(kept):  # if it had no score above minus infinity, all would contend
+        return int(kept[some[0]])
     found = scores(z[some], draw.temperature, draw.seed, position, kept[some])
     return int(kept[some[found.argmax()]]) if found.max() > -np.inf else 0
 

@@ -106,12 +106,12 @@ def test_smp_5_contenders_that_tie_give_the_lowest_id(tie: float) -> None:
     assert {draws.pick(logits, Draw(ONE_BITS, ONE_BITS, 0, seed), seed) for seed in range(20)} == {60}
 
 
-def test_the_winner_is_among_the_contenders_whatever_comes_near_it() -> None:
-    """Logits that are made to tie after the draw, or to differ by one unit in the last place."""
+@pytest.mark.parametrize("near", [False, True], ids=["usual logits", "scores that tie but for their last bits"])
+def test_the_winner_is_among_the_contenders(near: bool) -> None:
     every = np.arange(VOCABULARY)
     for seed in range(200):
         noise = draws.gumbel(draws.random(seed, 5, every))
-        logits = (np.float32(30) - noise).astype(np.float32)
+        logits = (np.float32(30) - noise).astype(np.float32) if near else row(seed)[0, :VOCABULARY] * np.float32(2)
         found = draws.pick(logits, Draw(ONE_BITS, ONE_BITS, 0, seed), 5)
         assert found == draws.scores(logits, ONE_BITS, seed, 5, every).argmax()
 

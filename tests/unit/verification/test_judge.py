@@ -22,7 +22,7 @@ Rows = tuple[tuple[int, ...], ...]
 
 TOY = Alphabet()
 STALL = Stall(TOY.card.model_root)
-PROMPT = tuple(b"tell me")
+PROMPT = tuple(b"tell me more")
 ORDER = STALL.order(PROMPT)
 CLAIM = STALL.sell(TOY, ORDER, PROMPT)
 LIE = STALL.sell(Alphabet(lie_from=1), ORDER, PROMPT)
