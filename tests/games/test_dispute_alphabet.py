@@ -160,7 +160,7 @@ def test_an_honest_provider_wins_against_any_claim(temperature: int) -> None:
 @settings(max_examples=15)
 @given(data=st.data())
 def test_a_word_that_is_not_what_was_computed_is_found(data: st.DataObject) -> None:
-    """GAM-10 to GAM-21: any element of any node at any position, said in trees that agree with it."""
+    """GAM-10 to GAM-16, GAM-20, GAM-21: any element of any node at any position, said in trees that agree with it."""
     one = watched(1)
     claim = one.sign(one.ids, one.leaves)
     last = len(claim.prompt) + len(claim.generated) - 1

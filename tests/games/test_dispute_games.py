@@ -110,7 +110,7 @@ def an_honest_side_is_never_refused(one: Game) -> bool:
 
 RULES = {
     "GAM-21, GAM-33": Rule(an_honest_defender_never_loses, "else nobody would sell"),
-    "GAM-10 to GAM-20": Rule(an_honest_challenger_convicts_a_liar, "else nobody would check"),
+    "GAM-10 to GAM-16, GAM-20": Rule(an_honest_challenger_convicts_a_liar, "else nobody would check"),
     "GAM-33": Rule(a_game_has_one_outcome, "money moves once"),
     "GAM-32": Rule(nothing_moves_after_the_end, "a game that is over is over"),
     "GAM-13 to GAM-15": Rule(it_ends_within_the_bound_of_rounds, "each round narrows by 64, or as even rounds have it"),
