@@ -54,6 +54,7 @@ from steelyard.protocol.records import Cancel, Level
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.challenger import challenger_move, first_move, shown
 from steelyard.verification.defender import Ended, defender_move
+from steelyard.verification.narrowing import between
 from steelyard.verification.openings import Spot, require_operand
 from steelyard.verification.ways import Way, below
 
@@ -437,6 +438,14 @@ def test_a_continuation_opens_its_ids_where_the_answer_begins() -> None:
         assert where(played.end) == (position, NODES[name], 1, 0)
         assert played.end.outcome is Outcome.CHEATED
         assert played.refused == []
+
+
+@pytest.mark.parametrize(("word", "outcome"), [(9, Outcome.HONEST), (8, Outcome.CHEATED)])
+def test_a_chain_without_a_turn_is_its_start(word: int, outcome: Outcome) -> None:
+    """GAM-14: at once, whoever picked it."""
+    view = View(case_of(), bytes(32), Stage.PICK, Place.CHAINS, lanes=16, high=5, low_word=9)
+    end = between(replace(view, chain=9), 0, game.chain_turns(view.high, 9), view.low_word, word)
+    assert (end.stage, end.outcome, end.why) == (Stage.OVER, outcome, "start")
 
 
 @pytest.mark.parametrize(("position", "node"), [(3, 4), (3, 5), (4, 0)])
