@@ -146,7 +146,10 @@ class Defender:
             return None
         sold = self._sold(case.receipt)
         run = self.provider.engine.replay(self._job(sold), sold.generated)
-        if roots.evidence_root(run.leaves, sold.script.answer_salt) != sold.receipt.evidence_root:
+        if (
+            roots.evidence_root(run.leaves, sold.script.answer_salt, len(sold.prompt) - sold.order.answer_from)
+            != sold.receipt.evidence_root
+        ):
             return None
         log.warning("case 0x%s: the jury is wrong, appealed", case.id.hex())
         return Appeal(case.id, sold.shown)
