@@ -346,7 +346,7 @@ def test_a_rival_that_is_no_id_convicts_nobody() -> None:
 
 
 def test_evidence_under_other_salts_is_a_lie_rts_3() -> None:
-    """GAM-4: every id and every word is right, the root is not, and the salts follow from the units': no answer fits."""
+    """GAM-4: every id and every word is right, the root is not; salts follow from the units', so no answer fits."""
     claim, other = HONEST.claim, noise(b"another secret")
     receipt = replace(claim.receipt, evidence_root=roots.evidence_root(HONEST.script.evidence, other))
     sale = replace(HONEST, claim=replace(claim, receipt=receipt))

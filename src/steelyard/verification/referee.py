@@ -152,7 +152,7 @@ class Referee:
             return over(view, Outcome.CANNOT_TELL, "released")
         require(now > view.since + _left(view), "games.early", f"{now} is not after {view.since} + {_left(view)}")
         silent = games.to_move(view)
-        return over(view, Outcome.CHEATED if silent is Side.DEFENDER else Outcome.HONEST, "silence")
+        return over(view, Outcome.CHEATED if silent is Side.DEFENDER else Outcome.HONEST, "clock")
 
     # -- the moves: each takes the game before and gives the one after -----------------------------------------------
 
