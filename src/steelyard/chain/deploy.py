@@ -59,7 +59,7 @@ class Parameters:
         return 2 * (self.game_seconds + MAX_POSITIONS * self.position_seconds)
 
     def longest_case(self) -> int:
-        """Seconds from a challenge to its ruling at most: seated just before it lapses, then all windows, then a game."""
+        """Seconds from a challenge to its ruling at most: seated just before it lapses, all windows, a game."""
         trial = self.open_window + self.commit_window + self.reveal_window
         return 2 * trial + self.appeal_window + self.longest_game()
 
