@@ -1,6 +1,6 @@
 """Games: a dispute narrowed to one step (spec/games.md, GAM-1 to GAM-35)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -386,6 +386,33 @@ def test_children_fold_to_what_they_stand_under_gam_10(room):
     room.games.post(table.case, table.head, children, by=PAUL)
     assert room.told("Posted") == {"case": table.case, "children": children}
     assert (table.game["wide"], table.stage) == (4, POINT)
+
+
+def filled(leaves: Sequence[bytes]) -> list[bytes]:
+    """A tree's leaf layer with something else than padding behind its leaves."""
+    return [*leaves, *([b"\xee" * 32] * ((1 << merkle.depth_of(len(leaves))) - len(leaves)))]
+
+
+def test_evidence_has_nothing_behind_its_leaves_gam_10(room):
+    """Else a root could differ from an honest one where a challenger has nothing to point at."""
+    goods = room.goods(DEEP)
+    leaves = filled(roots.evidence_leaves(goods.evidence(), SALT))
+    receipt = replace(goods.sale.receipt, evidence_root=merkle.seal(5, merkle.Tree(leaves).layers[-1][0]))
+    sale = replace(goods.sale, receipt=receipt, receipt_signature=PAUL.sign(receipt.digest(room.domain)))
+    case = room.challenge(sale)
+    room.games.begin(case, sale.exhibit, (0, NO_RIVAL), by=WATCH)
+    with refused("games.children"):
+        room.games.post(case, room.games.head_of(case), leaves, by=PAUL)
+
+
+def test_a_run_has_nothing_behind_its_positions_gam_10(room):
+    table = room.disputed(room.goods(DEEP))
+    leaves = filled(table.goods.run(4).positions())
+    tree = merkle.Tree(leaves)
+    made = {"run_root": merkle.seal(P, tree.layers[-1][0]), "position_path": merkle.prove(leaves, P - 1)}
+    room.games.answer(table.case, table.head, tuple((table.answer() | made).values()), by=PAUL)
+    with refused("games.children"):
+        room.games.post(table.case, table.head, list(tree.layers[3]), by=PAUL)
 
 
 def test_a_tree_of_one_leaf_is_one_child_gam_10(room):
