@@ -654,20 +654,9 @@ def post(case: bytes32, seen: bytes32, children: DynArray[bytes32, MAX_CHILDREN]
     # REFUSE
     t: Turn = self._enter(case, seen, POST, False)
     t.wide = self._wide(t.levels)
-    width: uint256 = 1 << t.wide
-    fits: bool = len(children) == width
-    # a child without a leaf below it is padding: else two trees could differ where nobody can point
-    below: uint256 = t.levels - t.wide
-    pad: bytes32 = empty(bytes32)
-    for _: uint256 in range(below, bound=trees.MAX_DEPTH):
-        pad = trees.node(pad, pad)
-    first: uint256 = t.base << t.wide
-    layer: bytes32[openings.MAX_LAYER] = empty(bytes32[openings.MAX_LAYER])
-    for child: bytes32 in children:
-        layer[first & (width - 1)] = child
-        fits = fits and (first << below < t.count or child == pad)
-        first += 1
-    assert fits and self._sealed(t, openings._top(layer, width)) == self.games[case].at, "games.children"
+    assert len(children) == 1 << t.wide, "games.children"
+    top: bytes32 = staticcall ANSWERS.folded(children, t.base << t.wide, t.levels - t.wide, t.count)
+    assert self._sealed(t, top) == self.games[case].at, "games.children"
     # WRITE
     t.stage = POINT
     self._leave(case, t, seen, keccak256(abi_encode(children)))

@@ -396,7 +396,7 @@ def filled(leaves: Sequence[bytes]) -> list[bytes]:
 def test_evidence_has_nothing_behind_its_leaves_gam_10(room):
     """Else a root could differ from an honest one where a challenger has nothing to point at."""
     goods = room.goods(DEEP)
-    leaves = filled(roots.evidence_leaves(goods.evidence(), SALT))
+    leaves = filled(roots.evidence_leaves(goods.evidence(), SALT, 0))
     receipt = replace(goods.sale.receipt, evidence_root=merkle.seal(5, merkle.Tree(leaves).layers[-1][0]))
     sale = replace(goods.sale, receipt=receipt, receipt_signature=PAUL.sign(receipt.digest(room.domain)))
     case = room.challenge(sale)
