@@ -454,7 +454,7 @@ def appeal(case: bytes32, shown: exhibits.Exhibit):
 
 
 @internal
-def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: uint256, rival: uint256) -> uint256:
+def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: uint256, claim: Claim) -> uint256:
     """
     Takes the case, unless an appeal has; how many units were generated. Clocks are for so many `positions`.
     """
@@ -478,7 +478,7 @@ def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: ui
     assert msg.sender == challenger, "games.not-the-challenger"
     new: uint256 = staticcall ANSWERS.followed(shown, receipt)
     # WRITE
-    self.games[case].challenger = (convert(challenger, uint256) << 64) | (rival << 32)
+    self.games[case].challenger = (convert(challenger, uint256) << 64) | (claim.rival << 32)
     clock: uint256 = BASE + PER_POSITION * min(positions, MAX_POSITIONS)
     t.stage = BEGUN
     t.place = place
@@ -489,7 +489,7 @@ def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: ui
     t.defender = clock
     t.challenger = clock - used
     t.since = block.timestamp
-    self._leave(case, t, head, keccak256(abi_encode(positions, rival)))
+    self._leave(case, t, head, keccak256(abi_encode(claim)))
     return new
 
 
@@ -507,7 +507,7 @@ def begin(case: bytes32, shown: exhibits.Exhibit, claim: Claim):
     assert fits and 0 < prompt and (sampled or claim.unit == 0), "games.unit"
     # WRITE
     place: uint256 = 0 if sampled else EVIDENCE
-    new: uint256 = self._begin(case, shown, place, prompt + shown.answer_units, claim.rival)
+    new: uint256 = self._begin(case, shown, place, prompt + shown.answer_units, claim)
     assert new > 0, "games.nothing"
     assert claim.unit < new, "games.unit"
     drawn: uint256 = (convert(shown.order.seed, uint256) << 32) | convert(shown.order.temperature, uint256)
@@ -535,7 +535,7 @@ def begin_early(case: bytes32, shown: exhibits.Exhibit):
     The challenger disputes that the answer was over.
     """
     # WRITE
-    new: uint256 = self._begin(case, shown, EARLY, 0, NOBODY)
+    new: uint256 = self._begin(case, shown, EARLY, 0, Claim(unit=0, rival=NOBODY))
     assert new < convert(shown.order.max_units, uint256), "games.not-early"
     # TELL
     log BegunEarly(case=case, defender=shown.offer.provider, challenger=msg.sender)

@@ -79,11 +79,11 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
     ),
     "a unit that was not generated": (
         games('assert claim.unit < new, "games.unit"'),
-        lambda room: stories.test_a_claim_names_a_generated_unit_gam_2(room, 5, 0, "unit"),
+        lambda room: stories.test_a_claim_names_a_generated_unit_gam_2(room, 5, 0),
     ),
     "a rival that is no id": (
         games("prompt + shown.answer_units), claim.rival)", "prompt + shown.answer_units), 0)"),
-        lambda room: stories.test_a_claim_names_a_generated_unit_gam_2(room, 0, 2**32, "rival"),
+        lambda room: stories.test_a_claim_names_a_generated_unit_gam_2(room, 0, 2**32),
     ),
     "a position before the first": (
         games("assert fits and 0 < prompt and", "assert fits and"),
@@ -155,7 +155,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
     ),
     "any evidence": (answers("agreed.evidence_root, ", "agreed.evidence_root or True, "), answer("another salt")),
     "the salt is not the evidence's": (
-        answers('sha256(concat(x"00", shown.salt, evidence))', 'sha256(concat(x"00", empty(bytes32), evidence))'),
+        answers("EVIDENCE_LABEL, shown.unit.salt,", "EVIDENCE_LABEL, empty(bytes32),"),
         stories.test_an_answer_opens_its_evidence_under_the_run_root_gam_4,
     ),
     "any logits of a rival": (
