@@ -659,7 +659,7 @@ def post(case: bytes32, seen: bytes32, children: DynArray[bytes32, MAX_CHILDREN]
     assert self._sealed(t, top) == self.games[case].at, "games.children"
     # WRITE
     t.stage = POINT
-    self._leave(case, t, seen, keccak256(abi_encode(children)))
+    self._leave(case, t, seen, self.games[case].at)  # which binds the children
     # TELL
     log Posted(case=case, children=children)
 

@@ -14,8 +14,10 @@ from auditing import KEYS, NOW, ORDER, PROMPT, STALL, TOY, Town, package_of, ser
 from claims import DOMAIN, PROVIDER, STRANGER, cancelled, run, signed_again
 from steelyard.engines.alphabet import Alphabet
 from steelyard.market.cases import Consent, Opening, Stage
+from steelyard.market.toy_cases import ToyCases
 from steelyard.nodes.auditor import notes, packages, sealing, tickets
 from steelyard.protocol import roots
+from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.records import AuditTicket, Vote
 from steelyard.protocol.verdicts import Outcome
@@ -53,6 +55,39 @@ def test_an_honest_answer_gets_a_signed_verdict_and_no_case(town: Town) -> None:
     assert verdict.detail == sha256(detail.encode())
     assert town.states() == [notes.CLOSED]
     assert not town.court.cases
+
+
+def test_a_case_that_a_game_has_is_left_to_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(town, LIE)
+    while not town.court.cases:
+        town.run(1)
+    (case,) = town.court.cases.values()
+    town.court.put(replace(case, stage=Stage.PLAYING, seats=tuple(key.address for key in KEYS[1:]), reveal_until=NOW))
+    settled: list[bytes] = []
+    monkeypatch.setattr(ToyCases, "settle", lambda _, case: settled.append(case))
+    town.run()
+    assert cases(town) == [(Stage.PLAYING, None)]
+    assert not settled
+    (case,) = town.court.cases.values()
+    town.court.put(replace(case, stage=Stage.RULED, outcome=Outcome.CHEATED))
+    town.run()
+    assert town.states() == [notes.CLOSED]
+
+
+def test_what_may_be_appealed_against_is_settled_later(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle, waits = ToyCases.settle, [3]
+
+    def later(own: ToyCases, case: bytes) -> None:
+        if waits[0] > 0:
+            waits[0] -= 1
+            raise Refused("rulings.appeal", "its window is not over")
+        settle(own, case)
+
+    monkeypatch.setattr(ToyCases, "settle", later)
+    serve(town, LIE)
+    town.run()
+    assert waits == [0]
+    assert cases(town) == [(Stage.RULED, Outcome.CHEATED)]
 
 
 def test_the_buyers_words_are_forgotten_once_the_ticket_is_closed(town: Town) -> None:
