@@ -175,7 +175,7 @@ def test_a_word_that_is_not_what_was_computed_is_found(data: st.DataObject) -> N
     end = played.end
     assert end.outcome is Outcome.CHEATED
     if played.refused:  # state or logits of the last position: the evidence that it signed is of others
-        assert (position, end.why) == (last - 1, "silence")
+        assert (position, end.why) == (last - 1, "clock")
         assert {refused.rule for _, refused in played.refused} == {"games.evidence"}
     else:
         assert (end.position, end.node, end.element, end.why) == (position, node, element, "step")

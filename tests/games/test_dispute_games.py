@@ -90,7 +90,7 @@ def clocks_run_for_whoever_is_to_move(one: Game) -> bool:
     """Each move takes ten seconds or more of its side's own clock, and nothing of the other's."""
     for before, after in pairwise(one.played.views):
         spent, side = after.since - before.since, games.to_move(before)
-        if after.why == "silence":
+        if after.why == "clock":
             continue
         if before.defender_clock - after.defender_clock != spent * (side is Side.DEFENDER):
             return False
