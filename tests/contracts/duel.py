@@ -319,7 +319,7 @@ class Duel:
         self.room.turn(seconds)
         rule = rule_of(lambda: OnPyrevm(self.room, by).play(move))
         other = rule_of(lambda: self.referee.play(self._beside(move), by.address, self.room.now))
-        assert (rule, type(move)) == (other, type(move))
+        assert (rule, type(move).__name__) == (other, type(move).__name__)
         if rule:
             raise Refused(rule, "at both tables")
         self.views.append(self.seen())
