@@ -21,6 +21,8 @@ DISPUTABLE: constant(uint8) = 3
 ONE: constant(uint32) = 1065353216  # 0x3F800000, 1.0
 MAX_POSITIONS: constant(uint256) = 8192  # ARI-42
 MAX_NODES: constant(uint256) = 2**16
+MAX_CHILDREN: constant(uint256) = 64
+EVIDENCE_LABEL: constant(Bytes[18]) = b"steelyard/evidence"
 
 
 @deploy
@@ -99,6 +101,23 @@ def unit(root: bytes32, count: uint256, index: uint256, shown: openings.Unit) ->
 
 @pure
 @external
+def folded(children: DynArray[bytes32, MAX_CHILDREN], first: uint256, below: uint256, count: uint256) -> bytes32:
+    """
+    The node above these children, which stand `below` levels above the `count` leaves of their tree, the first at this index of its
+    level. A child without leaves is padding and nothing else: there a difference could not be pointed at.
+    """
+    pad: bytes32 = empty(bytes32)
+    for _: uint256 in range(below, bound=32):
+        pad = trees.node(pad, pad)
+    layer: bytes32[openings.MAX_LAYER] = empty(bytes32[openings.MAX_LAYER])
+    for i: uint256 in range(len(children), bound=MAX_CHILDREN):
+        assert (first + i) << below < count or children[i] == pad, "games.children"
+        layer[i] = children[i]
+    return openings._top(layer, len(children))
+
+
+@pure
+@external
 def read(agreed: openings.Agreed, shown: openings.Answer) -> (uint256, bool):
     """
     How many nodes the graph has, and whether the rival beats the unit, if what the defender shows opens and gives the receipt's
@@ -120,7 +139,9 @@ def read(agreed: openings.Agreed, shown: openings.Answer) -> (uint256, bool):
     under: bytes32 = openings._rise(facts.nodes, facts.logits, trees.leaf(logits), shown.logit_node_path)
     assert under == position and logits != empty(bytes32), "games.opening"
     evidence: bytes32 = sha256(concat(shown.state, slice(shown.logit, 4 * (id % 32), 4), empty(bytes32)))
-    leaf: bytes32 = sha256(concat(x"00", shown.salt, evidence))
+    # RTS-3: nobody can choose a salt that no other run has
+    salt: bytes32 = sha256(concat(EVIDENCE_LABEL, shown.unit.salt, convert(convert(agreed.unit, uint64), bytes8)))
+    leaf: bytes32 = sha256(concat(x"00", salt, evidence))
     assert openings._rise(agreed.new, agreed.unit, leaf, shown.evidence_path) == agreed.evidence_root, "games.evidence"
     if agreed.rival >= facts.vocabulary:
         return facts.nodes, False

@@ -669,12 +669,9 @@ def post(case: bytes32, seen: bytes32, children: DynArray[bytes32, MAX_CHILDREN]
     # REFUSE
     t: Turn = self._enter(case, seen, POST)
     t.wide = self._wide(t.levels)
-    width: uint256 = 1 << t.wide
-    assert len(children) == width, "games.children"
-    layer: bytes32[openings.MAX_LAYER] = empty(bytes32[openings.MAX_LAYER])
-    for i: uint256 in range(width, bound=MAX_CHILDREN):
-        layer[i] = children[i]
-    assert self._sealed(t, openings._top(layer, width)) == self.games[case].at, "games.children"
+    assert len(children) == 1 << t.wide, "games.children"
+    top: bytes32 = staticcall ANSWERS.folded(children, t.base << t.wide, t.levels - t.wide, t.count)
+    assert self._sealed(t, top) == self.games[case].at, "games.children"
     # WRITE
     t.stage = POINT
     self._leave(case, t, seen, keccak256(abi_encode(children)))

@@ -36,7 +36,7 @@ struct Agreed:
     temperature: uint256
     seed: uint256
 
-# what the defender opens under its run root at the position that chose the claimed unit; `salt` and `evidence_path` are of the receipt's
+# what the defender opens under its run root at the position that chose the claimed unit; `evidence_path` is of the receipt's
 # evidence root, `path` of the model root, which has `leaves`
 struct Answer:
     facts: Bytes[MAX_FACTS]
@@ -52,7 +52,6 @@ struct Answer:
     logit_node_path: DynArray[bytes32, 32]
     rival: Bytes[128]
     rival_path: DynArray[bytes32, 32]
-    salt: bytes32
     evidence_path: DynArray[bytes32, 32]
 
 MAX_ENDS: constant(uint256) = 32

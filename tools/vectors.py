@@ -168,9 +168,9 @@ def texts() -> Iterator[Case]:
         yield (
             f"roots/evidence-{len(hashes)}",
             {
-                "about": f"The root over {len(hashes)} evidence leaves.",
-                "input": {"evidence": shown, "salt": hexed(SALT)},
-                "result": hexed(roots.evidence_root(hashes, SALT)),
+                "about": f"The root over {len(hashes)} evidence leaves, behind a delivered prefix of {count} units.",
+                "input": {"evidence": shown, "prefix": count, "salt": hexed(SALT)},
+                "result": hexed(roots.evidence_root(hashes, SALT, count)),
             },
         )
         yield (

@@ -56,6 +56,11 @@ class Goods:
     def exhibit(self) -> tuple[Any, ...]:
         return self.sale.exhibit
 
+    @property
+    def prefix(self) -> int:
+        """Units of a delivered prefix."""
+        return self.sale.order.prompt_units - self.sale.order.answer_from
+
     def run(self, unit: int) -> Run:
         """The provider's run up to where it chose a generated unit."""
         return Run(self.units[: self.new_from + unit], self.lies)
@@ -132,7 +137,7 @@ class GameRoom(Courtroom):
         units = (*text, *answer[prefix:])
         draft = self.sell(order, offer, answer)
         made = Goods(draft, units, len(text), frozenset(lies))
-        evidence = roots.evidence_root(made.evidence(), SALT)
+        evidence = roots.evidence_root(made.evidence(), SALT, prefix)
         receipt = replace(draft.receipt, model_root=model_root, evidence_root=evidence)
         signature = PAUL.sign(receipt.digest(self.domain))
         return replace(made, sale=replace(draft, receipt=receipt, receipt_signature=signature))
@@ -198,13 +203,12 @@ class Table:
             "logit_node_path": merkle.prove(nodes, LOGITS),
             "rival": b"" if seen is None else words[128 * seen :][:128],
             "rival_path": () if seen is None else merkle.prove(logits, seen),
-            "salt": prf(SALT, roots.EVIDENCE_LABEL, self.unit),
             "evidence_path": merkle.prove(self.evidence_leaves(), self.unit),
         }
 
     def evidence_leaves(self) -> list[bytes]:
         """Under the receipt's evidence root."""
-        return roots.evidence_leaves(self.goods.evidence(), SALT)
+        return roots.evidence_leaves(self.goods.evidence(), SALT, self.goods.prefix)
 
     def tree(self, run: Run, game: dict[str, Any]) -> Sequence[bytes]:
         """Leaf hashes of the tree that is narrowed, as a run has them."""

@@ -154,7 +154,7 @@ def badly_padded_evidence() -> Defender:
 def signed_evidence(evidence: Sequence[bytes], rationale: str) -> Defender:
     """The run is honest, what was signed of it is not."""
     claim = HONEST.claim
-    receipt = replace(claim.receipt, evidence_root=roots.evidence_root(evidence, claim.answer_salt))
+    receipt = replace(claim.receipt, evidence_root=roots.evidence_root(evidence, claim.answer_salt, len(claim.prefix)))
     claim = replace(claim, receipt=receipt)
     sale = Sale(claim, Transcript.of(claim, evidence), HONEST.run)
     return Defender(sale, plays(sale)[0], True, rationale)

@@ -157,7 +157,18 @@ def test_what_a_liar_shows_is_refused_by_the_rule_that_it_breaks(name: str) -> N
     """GAM-4, GAM-10, GAM-13 to GAM-15, GAM-31."""
     one = DEFENDERS[name]
     played = game_between(Table(one.sale), one.play, CHALLENGERS["honest"].of(one.sale))
-    assert [refused.rule for _, refused in played.refused] == [REFUSED[name]]
+    assert [(side, refused.rule) for side, refused in played.refused] == [(Side.DEFENDER, REFUSED[name])]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("names another graph", "games.facts"), ("steps another id", "games.unit"), ("names another node", "games.node")],
+)
+def test_what_a_challenger_opens_is_refused_by_the_rule_that_it_breaks(name: str, rule: str) -> None:
+    """GAM-12, GAM-20."""
+    sale = DEFENDERS["honest"].sale
+    played = game_between(Table(sale), DEFENDERS["honest"].play, CHALLENGERS[name].of(sale))
+    assert [(side, refused.rule) for side, refused in played.refused] == [(Side.CHALLENGER, rule)]
 
 
 def test_every_player_and_every_rule_has_a_rationale() -> None:

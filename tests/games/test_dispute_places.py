@@ -54,6 +54,7 @@ from steelyard.protocol.records import Cancel, Level
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.challenger import challenger_move, first_move, shown
 from steelyard.verification.defender import Ended, defender_move
+from steelyard.verification.narrowing import between
 from steelyard.verification.openings import Spot, require_operand
 from steelyard.verification.ways import Way, below
 
@@ -344,25 +345,24 @@ def test_a_rival_that_is_no_id_convicts_nobody() -> None:
     assert table.play(move, Side.DEFENDER).place == Place.RUN
 
 
-def test_evidence_under_other_salts_is_a_lie_that_no_game_sees() -> None:
-    """GAM-4 takes any salt that opens the leaf, and nothing binds it to the answer's: here every id and every word is
-    right, the root is wrong, and the challenger loses its stake. Known, and to be mended in the rules."""
+def test_evidence_under_other_salts_is_a_lie_rts_3() -> None:
+    """GAM-4: every id and every word is right, the root is not; salts follow from the units', so no answer fits."""
     claim, other = HONEST.claim, noise(b"another secret")
     receipt = replace(claim.receipt, evidence_root=roots.evidence_root(HONEST.script.evidence, other))
     sale = replace(HONEST, claim=replace(claim, receipt=receipt))
 
     def defends(view: View) -> Move | None:
+        leaves = roots.evidence_leaves(HONEST.script.evidence, other)
         if view.place == Place.EVIDENCE and view.stage == Stage.POST:
-            leaves = roots.evidence_leaves(HONEST.script.evidence, other)
             return PostChildren(view.case, view.head, below(leaves, view))
         move = plays(HONEST)[0](view)
         if isinstance(move, Answer):
-            salt, _ = roots.open_evidence(HONEST.script.evidence, other, view.unit)
-            return replace(move, shown=replace(move.shown, salt=salt))
+            return replace(move, shown=replace(move.shown, evidence_path=merkle.prove(leaves, view.unit)))
         return move
 
     played = game_between(Table(sale), defends, honest_challenger(sale))
-    assert (played.end.outcome, played.end.place, played.refused) == (Outcome.HONEST, Place.RUN, [])
+    assert (played.end.outcome, played.end.why) == (Outcome.CHEATED, "clock")
+    assert [refused.rule for _, refused in played.refused] == ["games.evidence"]
 
 
 # -- an early end --------------------------------------------------------------------------------------------------
@@ -437,6 +437,14 @@ def test_a_continuation_opens_its_ids_where_the_answer_begins() -> None:
         assert where(played.end) == (position, NODES[name], 1, 0)
         assert played.end.outcome is Outcome.CHEATED
         assert played.refused == []
+
+
+@pytest.mark.parametrize(("word", "outcome"), [(9, Outcome.HONEST), (8, Outcome.CHEATED)])
+def test_a_chain_without_a_turn_is_its_start(word: int, outcome: Outcome) -> None:
+    """GAM-14: at once, whoever picked it."""
+    view = View(case_of(), bytes(32), Stage.PICK, Place.CHAINS, lanes=16, high=5, low_word=9)
+    end = between(replace(view, chain=9), 0, games.chain_turns(view.high, 9), view.low_word, word)
+    assert (end.stage, end.outcome, end.why) == (Stage.OVER, outcome, "start")
 
 
 @pytest.mark.parametrize(("position", "node"), [(3, 4), (3, 5), (4, 0)])

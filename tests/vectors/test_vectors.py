@@ -85,8 +85,9 @@ def root(told: dict[str, Any]) -> Any:
             return shown(roots.response_root(told["units"], raw(told["salt"]), told["logprobs"]))
         case ["grammar", "salt"]:
             return shown(roots.grammar_root(told["grammar"].encode(), raw(told["salt"])))
-        case ["evidence", "salt"]:
-            return shown(roots.evidence_root([raw(leaf) for leaf in told["evidence"]], raw(told["salt"])))
+        case ["evidence", "prefix", "salt"]:
+            leaves = [raw(leaf) for leaf in told["evidence"]]
+            return shown(roots.evidence_root(leaves, raw(told["salt"]), told["prefix"]))
         case ["receipts"]:
             return shown(roots.receipts_root([raw(receipt) for receipt in told["receipts"]]))
         case ["order", "secret"]:

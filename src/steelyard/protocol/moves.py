@@ -110,10 +110,8 @@ class Answered:
     rival: bytes
     """The leaf with the rival's logit; empty without one, or where it is no id of the model's."""
     rival_path: tuple[bytes, ...]
-    salt: bytes
-    """Of the unit's evidence."""
     evidence_path: tuple[bytes, ...]
-    """To the evidence root; empty where its tree was narrowed."""
+    """From the unit's evidence to the evidence root."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,20 +72,21 @@ def grammar_root(grammar: bytes, salt: bytes) -> bytes:
     return sha256(prf(salt, GRAMMAR_LABEL, 0), grammar) if grammar else ZERO32
 
 
-def evidence_leaves(leaves: Sequence[bytes], salt: bytes) -> list[bytes]:
-    """Leaf hashes over evidence leaves (32 bytes each): leaf salt (32 bytes) ‖ leaf."""
-    return [merkle.leaf_hash(prf(salt, EVIDENCE_LABEL, i) + leaf) for i, leaf in enumerate(leaves)]
+def evidence_salt(salt: bytes, unit: int, prefix: int = 0) -> bytes:
+    """Of the evidence of generated unit `unit`, behind a delivered prefix: SHA-256(label ‖ salt of the leaf that holds
+    the unit ‖ unit as 8 bytes), so that whoever opens the unit shows it, and nobody can choose another. 32 bytes."""
+    return sha256(EVIDENCE_LABEL, prf(salt, UNITS_LABEL, (prefix + unit) // UNITS_PER_LEAF), unit.to_bytes(8, "big"))
 
 
-def evidence_root(leaves: Sequence[bytes], salt: bytes) -> bytes:
+def evidence_leaves(leaves: Sequence[bytes], salt: bytes, prefix: int = 0) -> list[bytes]:
+    """Leaf hashes over evidence leaves (32 bytes each) of generated units, behind so many of a delivered prefix: leaf
+    salt (32 bytes) ‖ leaf. `salt`: the answer's."""
+    return [merkle.leaf_hash(evidence_salt(salt, i, prefix) + leaf) for i, leaf in enumerate(leaves)]
+
+
+def evidence_root(leaves: Sequence[bytes], salt: bytes, prefix: int = 0) -> bytes:
     """Root over evidence leaves (32 bytes each, `engines.base.Step.leaf`), each salted. 32 bytes."""
-    return merkle.root(evidence_leaves(leaves, salt))
-
-
-def open_evidence(leaves: Sequence[bytes], salt: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:
-    """What opens leaf `index` under `evidence_root` besides itself: its salt, and the siblings. Raises as
-    `merkle.prove`."""
-    return prf(salt, EVIDENCE_LABEL, index), merkle.prove(evidence_leaves(leaves, salt), index)
+    return merkle.root(evidence_leaves(leaves, salt, prefix))
 
 
 def provider_salt(secret: bytes, order: bytes) -> bytes:

@@ -116,7 +116,7 @@ def logprobs(claim: Claim, run: Replay) -> Cheated | None:
 
 def own_evidence_root(claim: Claim, run: Replay) -> bytes:
     """What the receipt's evidence root would be if this run had made it. 32 bytes."""
-    return roots.evidence_root(run.leaves, claim.answer_salt)
+    return roots.evidence_root(run.leaves, claim.answer_salt, len(claim.prefix))
 
 
 def two_receipts(

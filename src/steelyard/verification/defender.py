@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steelyard.protocol import games, merkle, roots
+from steelyard.protocol import games, merkle
 from steelyard.protocol.facts import Facts
-from steelyard.protocol.games import NOTHING, WORDS_PER_LEAF, Place, Side, Stage, View
+from steelyard.protocol.games import WORDS_PER_LEAF, Place, Side, Stage, View
 from steelyard.protocol.moves import Answer, Answered, Move, PostChildren, Say, ShowCancel, ShowEnd, Shown
 from steelyard.protocol.records import Cancel
 from steelyard.verification.holding import Hold, Holding
@@ -71,7 +71,6 @@ def _answered(view: View, holding: Holding, script: Transcript) -> Answered:
     logits = holding.value(last, facts.logits)
     logit, logit_path = _word(logits, script.id(view.positions))
     rival, rival_path = _word(logits, view.rival)
-    salt, evidence_path = roots.open_evidence(script.evidence, script.answer_salt, view.unit)
     return Answered(
         facts=raw,
         leaves=holding.model_leaves(),
@@ -86,8 +85,7 @@ def _answered(view: View, holding: Holding, script: Transcript) -> Answered:
         logit_node_path=nodes.prove(facts.logits),
         rival=rival,
         rival_path=rival_path,
-        salt=salt,
-        evidence_path=() if view.rival == NOTHING else evidence_path,
+        evidence_path=merkle.prove(script.evidence_leaves(), view.unit),
     )
 
 

@@ -9,7 +9,7 @@ from steelyard.protocol.facts import FACTS, Facts
 from steelyard.protocol.games import WORDS_PER_LEAF, View
 from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.records import Level
-from steelyard.protocol.roots import LOGPROBS, UNITS_PER_LEAF
+from steelyard.protocol.roots import EVIDENCE_LABEL, LOGPROBS, UNITS_PER_LEAF
 
 KEEPS_ALL: Final = 0x3F800000
 """top_p = 1 as binary32 bits."""
@@ -50,14 +50,11 @@ def root_of(count: int, index: int, leaf: bytes, path: tuple[bytes, ...], rule: 
     return merkle.seal(count, merkle.climb(index, leaf, path))
 
 
-def require_evidence(view: View, leaf: bytes, path: tuple[bytes, ...]) -> None:
-    """GAM-4: a salted leaf is the one that was narrowed to, or stands at the claimed unit."""
-    found = leaf
-    if view.rival != games.NOTHING:
-        found = root_of(view.generated, view.unit, leaf, path, "games.evidence")
-    expected = view.at if view.rival == games.NOTHING else view.evidence_root
-    fits = found == expected and (view.rival != games.NOTHING or not path)
-    require(fits, "games.evidence", f"unit {view.unit} is another")
+def require_evidence(view: View, unit: moves.Unit, evidence: bytes, path: tuple[bytes, ...]) -> None:
+    """GAM-4: the evidence of the claimed unit, salted as the opened unit says (RTS-3), stands under the receipt's."""
+    salt = sha256(EVIDENCE_LABEL, unit.salt, view.unit.to_bytes(8, "big"))
+    found = root_of(view.generated, view.unit, merkle.leaf_hash(salt + evidence), path, "games.evidence")
+    require(found == view.evidence_root, "games.evidence", f"unit {view.unit} is another")
 
 
 def facts_of(model_root: bytes, shown: moves.Answered | moves.ShowEnd) -> Facts:

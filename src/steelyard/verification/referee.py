@@ -173,7 +173,7 @@ class Referee:
         other = root_of(facts.nodes, facts.logits, merkle.leaf_hash(logits), shown.logit_node_path)
         require((run, other) == (shown.run_root, position), "games.opening", "state and logits are not the run's")
         leaf = sha256(shown.state, logit.to_bytes(games.WORD, "little"), ZERO32)
-        require_evidence(view, merkle.leaf_hash(shown.salt + leaf), shown.evidence_path)
+        require_evidence(view, shown.unit, leaf, shown.evidence_path)
         view = replace(view, run_root=run, facts_hash=keccak256(shown.facts), nodes=facts.nodes)
         if view.rival < facts.vocabulary:
             other, rival = word_of(facts.vocabulary, view.rival, shown.rival, shown.rival_path)

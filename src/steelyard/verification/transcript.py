@@ -44,4 +44,4 @@ class Transcript:
 
     def evidence_leaves(self) -> list[bytes]:
         """Leaf hashes of the evidence root."""
-        return roots.evidence_leaves(self.evidence, self.answer_salt)
+        return roots.evidence_leaves(self.evidence, self.answer_salt, len(self.prompt) - self.answer_from)

@@ -143,7 +143,7 @@ def receipt_of(
         model_root=model_root,
         offer=offer_digest,
         response_root=roots.response_root(answer, salt, logprobs),
-        evidence_root=roots.evidence_root(leaves, salt),
+        evidence_root=roots.evidence_root(leaves, salt, len(answer) - len(leaves)),
     )
 
 

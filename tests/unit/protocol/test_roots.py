@@ -59,14 +59,16 @@ def test_a_unit_beyond_32_bits_is_refused(unit: int) -> None:
         roots.units_root([1, unit, 2], SALT)
 
 
-@given(st.lists(BYTES32, max_size=80))
-def test_evidence_is_salted_leaf_by_leaf(leaves: list[bytes]) -> None:
+@given(st.lists(BYTES32, max_size=80), st.integers(0, 130))
+def test_evidence_is_salted_by_what_opens_the_unit(leaves: list[bytes], prefix: int) -> None:
     """RTS-3."""
-    hashed = [
-        hashlib.sha256(b"\x00" + leaf_salt(b"steelyard/evidence", index) + leaf).digest()
-        for index, leaf in enumerate(leaves)
-    ]
-    assert roots.evidence_root(leaves, SALT) == merkle.root(hashed)
+
+    def salt(index: int) -> bytes:
+        of_units = leaf_salt(b"steelyard/units", (prefix + index) // 64)
+        return hashlib.sha256(b"steelyard/evidence" + of_units + index.to_bytes(8, "big")).digest()
+
+    hashed = [hashlib.sha256(b"\x00" + salt(index) + leaf).digest() for index, leaf in enumerate(leaves)]
+    assert roots.evidence_root(leaves, SALT, prefix) == merkle.root(hashed)
 
 
 def test_a_response_with_logprobs_has_a_root_of_its_own() -> None:

@@ -78,13 +78,21 @@ class Answers:
         value: int = decode(("uint256",), self.chain.call(self.address, data))[0]
         return value
 
+    def folded(self, children: tuple[bytes, ...], first: int, below: int, count: int) -> bytes:
+        """folded(bytes32[] children, uint256 first, uint256 below, uint256 count)"""
+        data = encode(
+            bytes.fromhex("ec905c0b"), ("bytes32[]", "uint256", "uint256", "uint256"), (children, first, below, count)
+        )
+        value: bytes = decode(("bytes32",), self.chain.call(self.address, data))[0]
+        return value
+
     def read(self, agreed: tuple[Any, ...], shown: tuple[Any, ...]) -> tuple[int, bool]:
         """read(struct agreed, struct shown)"""
         data = encode(
-            bytes.fromhex("d509f44d"),
+            bytes.fromhex("a442cd55"),
             (
                 "(bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256,uint256,uint256,uint256)",
-                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32,bytes32[])",
+                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32[])",
             ),
             (agreed, shown),
         )

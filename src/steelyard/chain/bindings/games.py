@@ -354,11 +354,11 @@ class Games:
     def answer(self, case: bytes, seen: bytes, shown: tuple[Any, ...]) -> Mined:
         """answer(bytes32 case, bytes32 seen, struct shown)"""
         data = encode(
-            bytes.fromhex("0f4db2e7"),
+            bytes.fromhex("9f8800e3"),
             (
                 "bytes32",
                 "bytes32",
-                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32,bytes32[])",
+                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32[])",
             ),
             (case, seen, shown),
         )

@@ -145,14 +145,12 @@ class Defender:
         if not case.condemned:
             return None
         sold = self._sold(case.receipt)
-        run = self.provider.engine.replay(self._job(sold), sold.generated)
-        if roots.evidence_root(run.leaves, sold.script.answer_salt) != sold.receipt.evidence_root:
+        run = self.provider.engine.replay(generate.job_of(sold.order, sold.prompt), sold.generated)
+        prefix = len(sold.prompt) - sold.order.answer_from
+        if roots.evidence_root(run.leaves, sold.script.answer_salt, prefix) != sold.receipt.evidence_root:
             return None
         log.warning("case 0x%s: the jury is wrong, appealed", case.id.hex())
         return Appeal(case.id, sold.shown)
-
-    def _job(self, sold: Sold) -> Any:
-        return generate.job_of(sold.order, sold.prompt)
 
     def _sold(self, receipt: bytes) -> Sold:
         """Raises Refused("receipt.unknown")."""
