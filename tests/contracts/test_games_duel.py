@@ -26,7 +26,7 @@ from duel import (
 )
 from duellists import CHAIN, CHALLENGERS, DEFENDERS, FOLD, ODD, towards
 from gameroom import MOVE_FEE
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from world import DEAD, key
 from world import UNITS as TOKEN
@@ -43,6 +43,8 @@ from steelyard.verification.challenger import shown
 from steelyard.verification.defender import Ended, defender_move
 
 OTHER = Lie(5, "cut", 33)
+START = Lie(9, "total", 0, 12)
+"""A chain without a turn."""
 MOST_GAS = 1_000_000
 MOST_ROUNDS = 10
 
@@ -129,6 +131,8 @@ SOME = settings(max_examples=max(5, settings.default.max_examples // 3))  # type
 
 @SOME
 @given(lie=places())
+@example(lie=CHAIN)
+@example(lie=START)
 def test_a_lie_anywhere_is_where_the_game_ends(lie: Lie) -> None:
     """GAM-10 to GAM-21: in few rounds, each of which fits into a block many times."""
     room = DuelRoom()
@@ -142,6 +146,8 @@ def test_a_lie_anywhere_is_where_the_game_ends(lie: Lie) -> None:
 
 @SOME
 @given(lie=places())
+@example(lie=CHAIN)
+@example(lie=START)
 def test_nobody_wins_by_pointing_anywhere_in_an_honest_run(lie: Lie) -> None:
     """GAM-21, GAM-33: the same place, and it is the challenger's run that is wrong there."""
     room = DuelRoom()
@@ -152,15 +158,21 @@ def test_nobody_wins_by_pointing_anywhere_in_an_honest_run(lie: Lie) -> None:
 
 
 @SOME
-@given(unit=st.integers(0, UNITS - 1), rival=st.integers(0, 300), warm=st.booleans(), other=st.booleans())
-def test_a_rival_wins_only_where_the_rule_prefers_it(unit: int, rival: int, warm: bool, other: bool) -> None:
-    """GAM-2, GAM-4, SMP-4: at both temperatures, against the picked id and against another that was answered."""
+@given(
+    unit=st.integers(0, UNITS - 1), rival=st.none() | st.integers(0, 300), warm=st.booleans(), other=st.booleans()
+)
+@example(unit=2, rival=None, warm=True, other=True)
+@example(unit=2, rival=None, warm=True, other=False)
+def test_a_rival_wins_only_where_the_rule_prefers_it(unit: int, rival: int | None, warm: bool, other: bool) -> None:
+    """GAM-2, GAM-4, SMP-4: at both temperatures, against the picked id and against another that was answered; None is
+    the picked one."""
     room = DuelRoom()
     temperature = ONE if warm else 0
     picked = spoken(temperature=temperature)
-    answered = (*picked[:unit], *[ODD] * other, *picked[unit + other :])[:UNITS]
+    answered = (*picked[:unit], ODD, *picked[unit + 1 :]) if other else picked
     deal = room.deal(generated=answered, temperature=temperature)
     duel = Duel(room, deal)
+    rival = picked[unit] if rival is None else rival
     duel.play(Begin(duel.case, shown(deal.claim), Claim(unit, rival)), WATCH)
     duel.turn(defender(deal), challenger(deal))
     if rival == picked[unit] != answered[unit]:
