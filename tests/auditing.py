@@ -84,6 +84,7 @@ ACTS = frozenset(
         "join",
         "challenge",
         "convict_twice",
+        "convict",
         "seat",
         "open_case",
         "tie",

@@ -9,8 +9,9 @@ once mined. Nothing here is remembered by the caller: after a restart `find` and
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
+from steelyard.protocol.moves import Unit
 from steelyard.protocol.records import AuditTicket, Offer, Order, Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
@@ -109,6 +110,24 @@ class Tie:
 
 
 @dataclass(frozen=True, slots=True)
+class WrongUnit:
+    """A generated unit behind which nothing may stand, or that is no id, opened with the model's facts (GAM-42)."""
+
+    facts: bytes
+    leaves: int
+    """Of the model root's tree."""
+    path: tuple[bytes, ...]
+    """From the facts to the model root."""
+    index: int
+    """In the answer."""
+    unit: Unit
+
+
+Lie = Literal["model", "count"] | WrongUnit
+"""What signed records prove by themselves: another model than was registered, more units than ordered (GAM-41, 42)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """A ticket, by which an auditor may challenge (rule M9)."""
 
@@ -168,6 +187,10 @@ class Cases(Protocol):
     def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
         """Two receipts of one provider for one order convict at once; `exhibit` holds the first, `tie` is of that one:
         without it the buyer is not repaid."""
+        ...
+
+    def convict(self, exhibit: Exhibit, lie: Lie, tie: Tie | None) -> None:
+        """A lie that needs neither jury nor game convicts at once; `tie` as for `convict_twice`."""
         ...
 
     def joined(self) -> bool:

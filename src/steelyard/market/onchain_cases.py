@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, replace
+from typing import assert_never
 
 from steelyard.chain.bindings.proofs import Proofs
 from steelyard.chain.bindings.registry import Registry
@@ -20,7 +21,7 @@ from steelyard.chain.bindings.rulings import (
 from steelyard.chain.deploy import Deployment
 from steelyard.chain.following import follow
 from steelyard.chain.port import Chain
-from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
+from steelyard.market.cases import Case, Consent, Exhibit, Lie, Opening, Stage, Tie, WrongUnit
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.records import Receipt, Vote
@@ -158,14 +159,19 @@ class OnchainCases:
 
     def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
         """See the port."""
-        self.proofs.convict_twice(
-            _shown(exhibit),
-            exhibit.order_signature,
-            exhibit.receipt_signature,
-            astuple(other),
-            signature,
-            (0, 0, ()) if tie is None else astuple(tie),
-        )
+        self.proofs.convict_twice(*_signed(exhibit), astuple(other), signature, _tied(tie))
+
+    def convict(self, exhibit: Exhibit, lie: Lie, tie: Tie | None) -> None:
+        """See the port."""
+        match lie:
+            case WrongUnit():
+                self.proofs.convict_end(*_signed(exhibit), *astuple(lie), _tied(tie))
+            case "model":
+                self.proofs.convict_model(*_signed(exhibit), _tied(tie))
+            case "count":
+                self.proofs.convict_count(*_signed(exhibit), _tied(tie))
+            case _:
+                assert_never(lie)
 
     def join(self, encryption_key: bytes, url: str, stake: MicroToken) -> None:
         """See the port. Once in the pool, only a changed key or URL is sent."""
@@ -202,6 +208,14 @@ def read_case(case: bytes, c: CaseOf, seats: tuple[Address, ...], commitment: by
         claim=c.claim,
         outcome=Outcome(c.outcome) if c.outcome else None,
     )
+
+
+def _signed(exhibit: Exhibit) -> tuple[tuple[object, ...], bytes, bytes]:
+    return _shown(exhibit), exhibit.order_signature, exhibit.receipt_signature
+
+
+def _tied(tie: Tie | None) -> tuple[object, ...]:
+    return (0, 0, ()) if tie is None else astuple(tie)
 
 
 def _shown(exhibit: Exhibit) -> tuple[object, ...]:

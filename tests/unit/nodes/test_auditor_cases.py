@@ -13,10 +13,10 @@ import pytest
 from auditing import KEYS, NOW, ORDER, PROMPT, STALL, TOY, Town, package_of, serve
 from claims import DOMAIN, PROVIDER, STRANGER, cancelled, run, signed_again
 from steelyard.engines.alphabet import Alphabet
-from steelyard.market.cases import Consent, Opening, Stage
+from steelyard.market.cases import Consent, Exhibit, Lie, Opening, Stage, Tie, WrongUnit
 from steelyard.market.toy_cases import ToyCases
 from steelyard.nodes.auditor import notes, packages, sealing, tickets
-from steelyard.protocol import roots
+from steelyard.protocol import merkle, roots
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.records import AuditTicket, Vote
@@ -155,6 +155,39 @@ def test_two_receipts_for_one_order_convict_without_a_jury_and_repay_by_the_clai
     assert town.court.twins[HONEST.receipt_digest()] is not None
     assert town.verdict()[1].startswith("two-receipts: ")
     assert not town.court.cases
+
+
+LONG = STALL.claim(STALL.order(PROMPT, max_units=3), PROMPT, [s.id for s in STEPS], [s.leaf for s in STEPS])
+OTHER_MODEL = signed_again(HONEST, replace(HONEST.receipt, model_root=sha256(b"another model")))
+GHOST = STALL.claim(ORDER, PROMPT, [STEPS[0].id, 2**31, STEPS[1].id], [ZERO32] * 3)
+
+
+@pytest.mark.parametrize(("claim", "lie"), [(LONG, "count"), (OTHER_MODEL, "model"), (GHOST, "unit")])
+def test_what_records_prove_needs_no_case_gam_41_gam_42(
+    town: Town, monkeypatch: pytest.MonkeyPatch, claim: Claim, lie: str
+) -> None:
+    """A provider could take a case to a game, which says nothing of these lies, and win it."""
+    found: list[object] = []
+    convict = ToyCases.convict
+
+    def hear(own: ToyCases, exhibit: Exhibit, shown: Lie, tie: Tie | None) -> None:
+        found.append(shown)
+        convict(own, exhibit, shown, tie)
+
+    monkeypatch.setattr(ToyCases, "convict", hear)
+    serve(town, claim)
+    town.pay(claim)
+    town.run(4)
+    assert town.court.slashed == {claim.receipt_digest(): KEYS[0].address}
+    assert town.court.twins[claim.receipt_digest()] is not None
+    assert not town.court.cases
+    (shown,) = found
+    if isinstance(shown, WrongUnit):
+        root, opened = claim.receipt.model_root, shown.unit
+        assert merkle.verify(root, shown.leaves, 2, merkle.leaf_hash(shown.facts), shown.path)
+        assert (lie, shown.index, opened.units[4:8]) == ("unit", 1, (2**31).to_bytes(4, "little"))
+    else:
+        assert shown == lie
 
 
 def test_a_second_receipt_that_the_provider_did_not_sign_convicts_nobody(town: Town) -> None:
