@@ -251,7 +251,7 @@ DEFENDERS: dict[str, Defender] = {
     "signs badly padded evidence": badly_padded_evidence(),
     "pads its positions badly": badly_padded_positions(),
     "is silent about its evidence": changed(MIDDLE, silent_at(Stage.POST, Place.EVIDENCE), "silence loses"),
-    "is silent when it has to answer": changed(MIDDLE, silent_at(Stage.BEGUN, Place.EVIDENCE), "silence loses"),
+    "is silent when it has to answer": changed(MIDDLE, silent_at(Stage.BEGUN, Place.NONE), "silence loses"),
     "is silent at a leaf": changed(MIDDLE, silent_at(Stage.SAY, Place.WORDS), "silence loses"),
     "is silent at a sum": changed(MIDDLE, silent_at(Stage.SAY, Place.TURNS), "silence loses"),
     "shows garbage": changed(MIDDLE, garbage, "garbage is under no root"),

@@ -41,6 +41,6 @@ def between(view: View, low: int, high: int, low_word: int, word: int) -> View:
     view = replace(view, low=low, high=high, low_word=low_word, claimed=word)
     if view.lanes and high == low:
         return over(view, Outcome.HONEST if word == low_word else Outcome.CHEATED, "start")
-    if not view.lanes or high - low == 1:
+    if not view.lanes:
         return replace(view, stage=Stage.STEP)
-    return replace(view, stage=Stage.SAY, place=Place.TURNS)
+    return replace(view, stage=Stage.STEP if high - low == 1 else Stage.SAY, place=Place.TURNS)

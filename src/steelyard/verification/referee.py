@@ -135,7 +135,8 @@ class Referee:
         require(before.stage == Stage.CALLED and not (known and appeal), "games.stage", "there is a game")
         require(not known or now <= before.since + before.challenger_clock, "games.late", f"at {now}")
         require_followed(shown, self.domain, case.receipt)
-        given = self.base + (0 if appeal else self.each * (order.prompt_units + shown.answer_units))
+        units = order.prompt_units + shown.answer_units if isinstance(move, moves.Begin) else 0
+        given = self.base + self.each * units
         view = replace(before, defender_clock=given, challenger_clock=given)
         if isinstance(move, moves.BeginEarly):
             new = generated(order, shown.answer_units)
@@ -149,7 +150,7 @@ class Referee:
         """GAM-30 and GAM-34."""
         require(view.stage != Stage.OVER, "games.stage", "over")
         if any(other.outcome is Outcome.CHEATED for other in self.games.values()):
-            return over(view, Outcome.CANNOT_TELL, "released")
+            return over(view, Outcome.CANNOT_TELL, "convicted")
         require(now > view.since + _left(view), "games.early", f"{now} is not after {view.since} + {_left(view)}")
         silent = games.to_move(view)
         return over(view, Outcome.CHEATED if silent is Side.DEFENDER else Outcome.HONEST, "clock")
@@ -219,7 +220,7 @@ class Referee:
             return replace(view, stage=Stage.POST)
         require(view.place != Place.NODES, "games.node", "the node's own leaf is to be opened")
         if view.place == Place.EVIDENCE:
-            return replace(view, stage=Stage.BEGUN, positions=view.prompt_units + view.base)
+            return replace(view, stage=Stage.BEGUN, place=Place.NONE, positions=view.prompt_units + view.base, base=0)
         if view.place == Place.RUN:
             return tree(replace(view, position=view.base, position_leaf=view.at), Place.NODES, view.at, view.nodes)
         return replace(view, element=view.base * WORDS_PER_LEAF, stage=Stage.SAY, place=Place.WORDS)
