@@ -165,7 +165,8 @@ class OnchainCases:
         """See the port."""
         match lie:
             case WrongUnit():
-                self.proofs.convict_end(*_signed(exhibit), *astuple(lie), _tied(tie))
+                facts = lie.facts, lie.leaves, lie.path
+                self.proofs.convict_end(*_signed(exhibit), *facts, lie.index, astuple(lie.unit), _tied(tie))
             case "model":
                 self.proofs.convict_model(*_signed(exhibit), _tied(tie))
             case "count":

@@ -32,7 +32,7 @@ class Runs:
         Raises Refused("engine.holding") if the engine cannot show its runs; what it raises then is the engine's."""
         if not isinstance(self._engine, Holds):
             raise Refused("engine.holding", f"{self._engine.card.name} cannot show a run's values")
-        return lambda positions: cast(Holding, _Asked(self, (tuple(ids[:positions]), answer_from)))
+        return lambda positions: cast("Holding", _Asked(self, (tuple(ids[:positions]), answer_from)))
 
     def ask(self, key: Key, name: str, *args: Any) -> Any:
         """What a run answers; it is computed again if it was let go of."""

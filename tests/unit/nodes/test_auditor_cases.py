@@ -276,7 +276,10 @@ def test_a_gateway_that_never_serves_gets_cannot_tell_when_the_ticket_expires(to
 
 def test_a_package_that_no_jury_could_be_shown_is_judged_and_told_but_not_challenged(town: Town) -> None:
     prompt = tuple(sha256(b"%d" % i)[0] for i in range(60_000))
-    claim = STALL.claim(STALL.order(prompt), prompt, [1] * 25, [ZERO32] * 25)
+    claim = STALL.claim(STALL.order(prompt, answer_from=len(prompt) - 1), prompt, [1], [ZERO32])
+    claim = replace(claim, answer=(prompt[-1] ^ 1, 1))  # another prefix: no record proves that
+    root = roots.response_root(claim.answer, claim.answer_salt)
+    claim = signed_again(claim, replace(claim.receipt, response_root=root))
     serve(town, claim)
     town.run(4)
     assert town.verdict()[0].outcome == Outcome.CHEATED

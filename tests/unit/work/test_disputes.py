@@ -21,10 +21,10 @@ class Fragile:
         self.ids, self.open, self.asked = ids, True, ""
 
     def value(self, position: int, node: int) -> bytes:
-        assert self.open and not self.asked
+        assert (self.open, self.asked) == (True, "")
         self.asked = f"{position} {node}"
         for _ in range(2_000):  # others may come between
-            assert self.open and self.asked == f"{position} {node}"
+            assert (self.open, self.asked) == (True, f"{position} {node}")
         self.asked = ""
         return bytes([self.ids[position], node])
 

@@ -36,7 +36,8 @@ def proved(desk: Desk, claim: Claim) -> Lie | None:
     if new_units(claim) > claim.order.max_units:
         return "count"
     card, last = desk.bench.card(claim), len(claim.generated) - 1
-    wrong = (at for at, id in enumerate(claim.generated) if id >= card.vocabulary or (id in card.ends and at < last))
+    ids = enumerate(claim.generated)
+    wrong = (at for at, one in ids if one >= card.vocabulary or (one in card.ends and at < last))
     unit = next(wrong, None)
     if unit is None or claim.logprobs or not desk.bench.holds(claim.model_root):
         return None

@@ -11,9 +11,9 @@ from steelyard.engines.base import Card
 from steelyard.market.journal import Document, Journal
 from steelyard.market.ledger import Model
 from steelyard.nodes.provider.accounts import MOST_UNPAID
-from steelyard.protocol.games import MOST_STATE
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.games import MOST_STATE
 from steelyard.protocol.keys import Key
 from steelyard.protocol.records import SOLD, Kind, Level, Offer
 from steelyard.protocol.units import Seconds
