@@ -603,6 +603,10 @@ def answer(case: bytes32, seen: bytes32, shown: openings.Answer):
         ),
         shown,
     )
+    if beaten:
+        log Answered(case=case, run_root=shown.run_root)
+        self._end(case, t.moves, CHEATED, "rival")
+        return
     # WRITE
     self.games[case].root = shown.run_root
     self.games[case].at = shown.run_root
@@ -615,8 +619,6 @@ def answer(case: bytes32, seen: bytes32, shown: openings.Answer):
     self._leave(case, t, seen, shown.run_root)
     # TELL
     log Answered(case=case, run_root=shown.run_root)
-    if beaten:
-        self._end(case, t.moves, CHEATED, "rival")
 
 
 # ------------------------------------------------------------------ narrowing: trees

@@ -84,7 +84,7 @@ ACTS = frozenset(
         "join",
         "challenge",
         "convict_twice",
-        "convict",
+        "prove",
         "seat",
         "open_case",
         "tie",

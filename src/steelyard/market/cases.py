@@ -9,9 +9,9 @@ once mined. Nothing here is remembered by the caller: after a restart `find` and
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
-from steelyard.protocol.moves import Unit
+from steelyard.protocol.proofs import Proof
 from steelyard.protocol.records import AuditTicket, Offer, Order, Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
@@ -110,24 +110,6 @@ class Tie:
 
 
 @dataclass(frozen=True, slots=True)
-class WrongUnit:
-    """A generated unit behind which nothing may stand, or that is no id, opened with the model's facts (GAM-42)."""
-
-    facts: bytes
-    leaves: int
-    """Of the model root's tree."""
-    path: tuple[bytes, ...]
-    """From the facts to the model root."""
-    index: int
-    """In the answer."""
-    unit: Unit
-
-
-Lie = Literal["model", "count"] | WrongUnit
-"""What signed records prove by themselves: another model than was registered, more units than ordered (GAM-41, 42)."""
-
-
-@dataclass(frozen=True, slots=True)
 class Consent:
     """A ticket, by which an auditor may challenge (rule M9)."""
 
@@ -189,8 +171,8 @@ class Cases(Protocol):
         without it the buyer is not repaid."""
         ...
 
-    def convict(self, exhibit: Exhibit, lie: Lie, tie: Tie | None) -> None:
-        """A lie that needs neither jury nor game convicts at once; `tie` as for `convict_twice`."""
+    def prove(self, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
+        """A lie that records prove convicts at once; without `tie` the buyer is not repaid."""
         ...
 
     def joined(self) -> bool:

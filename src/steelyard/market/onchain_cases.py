@@ -1,8 +1,7 @@
 """`market.cases.Cases` over the generated bindings: the real chain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
-from typing import assert_never
 
 from steelyard.chain.bindings.proofs import Proofs
 from steelyard.chain.bindings.registry import Registry
@@ -21,15 +20,17 @@ from steelyard.chain.bindings.rulings import (
 from steelyard.chain.deploy import Deployment
 from steelyard.chain.following import follow
 from steelyard.chain.port import Chain
-from steelyard.market.cases import Case, Consent, Exhibit, Lie, Opening, Stage, Tie, WrongUnit
+from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import ZERO32
+from steelyard.protocol.proofs import BadUnit, OtherModel, OtherPrefix, Proof, TooMany
 from steelyard.protocol.records import Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
 
 AGAIN = 8  # blocks read twice, so that a short reorganisation hides no case; reading again is harmless
 TICKET = 2  # basis of contracts/Rulings.vy
+NO_TIE = (0, 0, ())
 OF_A_CASE = frozenset(
     kind.TOPIC for kind in (Challenged, Seated, CaseOpened, Committed, Revealed, Tied, Taken, Settled)
 )  # each has the case as its first indexed field
@@ -159,20 +160,26 @@ class OnchainCases:
 
     def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
         """See the port."""
-        self.proofs.convict_twice(*_signed(exhibit), astuple(other), signature, _tied(tie))
+        self.proofs.convict_twice(
+            _shown(exhibit),
+            exhibit.order_signature,
+            exhibit.receipt_signature,
+            astuple(other),
+            signature,
+            NO_TIE if tie is None else astuple(tie),
+        )
 
-    def convict(self, exhibit: Exhibit, lie: Lie, tie: Tie | None) -> None:
+    def prove(self, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
         """See the port."""
-        match lie:
-            case WrongUnit():
-                facts = lie.facts, lie.leaves, lie.path
-                self.proofs.convict_end(*_signed(exhibit), *facts, lie.index, astuple(lie.unit), _tied(tie))
-            case "model":
-                self.proofs.convict_model(*_signed(exhibit), _tied(tie))
-            case "count":
-                self.proofs.convict_count(*_signed(exhibit), _tied(tie))
-            case _:
-                assert_never(lie)
+        convicts = {
+            OtherModel: self.proofs.convict_model,
+            TooMany: self.proofs.convict_count,
+            BadUnit: self.proofs.convict_end,
+            OtherPrefix: self.proofs.convict_prefix,
+        }
+        send: Callable[..., object] = convicts[type(proof)]
+        shown = (_shown(exhibit), exhibit.order_signature, exhibit.receipt_signature)
+        send(*shown, *astuple(proof), NO_TIE if tie is None else astuple(tie))
 
     def join(self, encryption_key: bytes, url: str, stake: MicroToken) -> None:
         """See the port. Once in the pool, only a changed key or URL is sent."""
@@ -209,14 +216,6 @@ def read_case(case: bytes, c: CaseOf, seats: tuple[Address, ...], commitment: by
         claim=c.claim,
         outcome=Outcome(c.outcome) if c.outcome else None,
     )
-
-
-def _signed(exhibit: Exhibit) -> tuple[tuple[object, ...], bytes, bytes]:
-    return _shown(exhibit), exhibit.order_signature, exhibit.receipt_signature
-
-
-def _tied(tie: Tie | None) -> tuple[object, ...]:
-    return (0, 0, ()) if tie is None else astuple(tie)
 
 
 def _shown(exhibit: Exhibit) -> tuple[object, ...]:

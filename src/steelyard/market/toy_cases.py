@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from steelyard.market.cases import Case, Consent, Exhibit, Lie, Opening, Stage, Tie
+from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
 from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
+from steelyard.protocol.proofs import Proof
 from steelyard.protocol.records import Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
@@ -41,7 +42,9 @@ class Court:
     born: dict[bytes, int] = field(default_factory=dict)
     """Case -> second of its challenge; seats are drawn later than that."""
     twins: dict[bytes, Tie | None] = field(default_factory=dict)
-    """Receipts that their records convicted, and where they were tied."""
+    """Receipts that a twin convicted, and where they were tied."""
+    proofs: dict[bytes, Proof] = field(default_factory=dict)
+    """Receipts that records convicted, and by what."""
     events: list[bytes] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -184,21 +187,21 @@ class ToyCases:
             one, two = exhibit.receipt.digest(self.court.domain), other.digest(self.court.domain)
             if one == two or exhibit.receipt.order != other.order:
                 raise Refused("rulings.no-twins", f"0x{one.hex()}")
-            self._punish(one, tie)
-            self.court.slashed[two] = self.account
+            if one in self.court.slashed:
+                raise Refused("rulings.convicted", f"0x{one.hex()}")
+            if tie is not None:
+                self._check(one, tie)
+            self.court.twins[one] = tie
+            self.court.slashed[one] = self.court.slashed[two] = self.account
 
-    def convict(self, exhibit: Exhibit, lie: Lie, tie: Tie | None) -> None:
-        del lie  # nor openings
+    def prove(self, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
         with self.court.lock:
-            self._punish(exhibit.receipt.digest(self.court.domain), tie)
-
-    def _punish(self, receipt: bytes, tie: Tie | None) -> None:
-        if receipt in self.court.slashed:
-            raise Refused("rulings.convicted", f"0x{receipt.hex()}")
-        if tie is not None:
-            self._check(receipt, tie)
-        self.court.twins[receipt] = tie
-        self.court.slashed[receipt] = self.account
+            receipt = exhibit.receipt.digest(self.court.domain)
+            if receipt in self.court.slashed:
+                raise Refused("rulings.convicted", f"0x{receipt.hex()}")
+            self.court.proofs[receipt] = proof
+            self.court.twins[receipt] = tie
+            self.court.slashed[receipt] = self.account
 
     def joined(self) -> bool:
         return self.account in self.court.pool

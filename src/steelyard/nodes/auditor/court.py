@@ -1,6 +1,6 @@
 """Our own accusations: from a verdict to a ruling. Every step asks the chain where the case stands.
 
-What records prove by themselves is one transaction; any other lie goes through a jury or a game.
+A conviction by two receipts is one transaction; any other goes through a jury.
 """
 
 import logging
@@ -9,14 +9,15 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from steelyard.market.cases import NEVER, Case, Consent, Opening, Stage, Tie
-from steelyard.nodes.auditor import audits, notes, packages, proofs, sealing
+from steelyard.nodes.auditor import audits, notes, packages, sealing
 from steelyard.nodes.auditor.desk import Desk
 from steelyard.nodes.auditor.notes import TicketNote
 from steelyard.nodes.auditor.playing import Playing
 from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import read_hex
 from steelyard.protocol.errors import Refused, SteelyardError, Unavailable
-from steelyard.protocol.records import AuditTicket
+from steelyard.protocol.hashing import ZERO32
+from steelyard.protocol.records import AuditTicket, Receipt
 from steelyard.verification.claim import Claim
 from steelyard.wire.messages import Inclusion, InclusionQuery, signature_of
 
@@ -54,9 +55,12 @@ def give_up(desk: Desk, key: bytes, why: str) -> None:
 def _accuse(desk: Desk, playing: Playing, key: bytes, note: TicketNote) -> TicketNote:
     assert note.package is not None  # kept with every verdict `Cheated`
     claim = packages.read(note.package, desk.domain).claim
-    convict = proofs.conviction(desk, note, claim)
-    if convict is not None:
-        ended = _convict(desk, note, claim, convict)
+    if note.twin is not None:
+        ended = _convict_twice(desk, note, claim)
+        return _keep(desk, key, replace(note, ended=ended)) if ended else note
+    proof = playing.proof(claim)
+    if proof is not None:
+        ended = _convict(desk, note, claim, lambda tie: desk.cases.prove(packages.exhibit_of(claim), proof, tie))
         return _keep(desk, key, replace(note, ended=ended)) if ended else note
     receipt = claim.receipt_digest()
     case = desk.cases.find(receipt)
@@ -175,7 +179,7 @@ def _inclusion(desk: Desk, source: str, receipt: bytes, count: int) -> Inclusion
     return desk.road.post(source, "inclusions", query, Inclusion)
 
 
-def _convict(desk: Desk, note: TicketNote, claim: Claim, convict: Callable[[Tie | None], None]) -> str:
+def _convict(desk: Desk, note: TicketNote, claim: Claim, prove: Callable[[Tie | None], None]) -> str:
     """What became of it, or "" while the provider's claim is waited for (it repays the buyer)."""
     if desk.cases.convicted(claim.receipt_digest()):
         desk.ledger.collect()
@@ -187,6 +191,14 @@ def _convict(desk: Desk, note: TicketNote, claim: Claim, convict: Callable[[Tie 
         log.info("receipt 0x%s not tied: %s", claim.receipt_digest().hex(), error)
     if tie is None and not _waited(desk, note):
         return ""
-    convict(tie)
+    prove(tie)
     desk.ledger.collect()
     return "convicted"
+
+
+def _convict_twice(desk: Desk, note: TicketNote, claim: Claim) -> str:
+    assert note.twin is not None
+    twin, signature = Receipt.from_json(note.twin.record), signature_of(note.twin)
+    assert twin.order != ZERO32
+    exhibit = packages.exhibit_of(claim)
+    return _convict(desk, note, claim, lambda tie: desk.cases.convict_twice(exhibit, twin, signature, tie))

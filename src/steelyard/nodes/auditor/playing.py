@@ -18,11 +18,13 @@ from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.games import Side, View
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.moves import Begin, BeginEarly, Forfeit, Move, Step
+from steelyard.protocol.proofs import Proof
 from steelyard.protocol.records import Level
 from steelyard.verification import checks
 from steelyard.verification.challenger import challenger_move, first_move
 from steelyard.verification.claim import Claim
 from steelyard.verification.holding import Hold
+from steelyard.verification.proofs import proof_of
 from steelyard.verification.transcript import Transcript
 from steelyard.work import generate
 
@@ -49,6 +51,11 @@ class Playing:
     _kept: dict[bytes, Position] = field(default_factory=dict)
     """By case."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def proof(self, claim: Claim) -> Proof | None:
+        """Of a lie that records prove. Raises Unavailable("bench.model"), and what the ledger raises."""
+        known = packages.known(claim, self.desk.ledger)
+        return proof_of(known, self.desk.bench.card(known), lambda positions: self.desk.bench.hold(known)(positions))
 
     def goes_to_a_game(self, claim: Claim, case: Case, now: int) -> bool:
         """True if a contract should rule and no jury: at level `disputable` from the start; at level `audited` once a
