@@ -383,7 +383,9 @@ def test_children_fold_to_what_they_stand_under_gam_10(room):
     table = room.disputed(room.goods(DEEP))
     table.to(POST)
     children = table.below(table.goods.run(4), table.game, 4)
-    for wrong in (children[:8], children[:-1], [*children[:-1], ZERO32], children[::-1], []):
+    top = merkle.Tree(children).layers[-1][0]
+    swapped = [children[1], children[0], *children[2:]]
+    for wrong in (children[:8], children[:-1], [*children[:-1], ZERO32], children[::-1], swapped, [top], []):
         with refused("games.children"):
             room.games.post(table.case, table.head, wrong, by=PAUL)
     room.games.post(table.case, table.head, children, by=PAUL)
@@ -447,6 +449,16 @@ def test_a_point_names_a_child_with_its_path_gam_11(room):
     assert room.told("Pointed") == {"case": table.case, "place": RUN, "index": 7}
     after = table.game
     assert (after["stage"], after["base"], after["levels"], after["at"]) == (POST, 7, game["levels"] - 4, children[7])
+
+
+def test_a_child_is_none_of_the_next_node_gam_11(room):
+    table = room.disputed(room.goods(Lie(52, 1, 20, turn=77)))
+    while (game := table.to(POINT, place=RUN))["base"] == 0:
+        table.attack()
+    assert (game["base"], game["wide"]) == (6, 3)
+    children = table.shown
+    with refused("games.index"):  # leaf 4 of node 6 is not leaf 4 of node 7, whose path is as good
+        room.games.point(table.case, table.head, 8 + 4, children[4], merkle.prove(children, 4), by=WATCH)
 
 
 def test_a_path_is_as_long_as_the_round_gam_11(room):

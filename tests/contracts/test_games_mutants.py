@@ -212,7 +212,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
     ),
     "a child of the next node": (
         games("assert index < 1 << t.wide and leaf << below", "assert leaf << below"),
-        stories.test_a_point_names_a_child_with_its_path_gam_11,
+        stories.test_a_child_is_none_of_the_next_node_gam_11,
     ),
     "a node without a name": (
         games('assert t.place != NODES or t.levels > 0, "games.node"'),

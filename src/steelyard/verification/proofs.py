@@ -20,13 +20,15 @@ def proof_of(claim: Claim, card: Card, hold: Hold) -> Proof | None:
     """
     if claim.receipt.model_root != claim.model_root:
         return OtherModel()
+    if new_units(claim) > claim.order.max_units:
+        return TooMany()
+    if claim.logprobs:
+        return None  # beside logprobs no unit can be opened to the contract
     differs = (index for index, pair in enumerate(zip(claim.answer, claim.prefix, strict=False)) if pair[0] != pair[1])
     index = next(differs, None)
     if index is not None:
         ordered = _opened(claim.prompt, claim.prompt_salt, claim.order.answer_from + index)
         return OtherPrefix(index, _opened(claim.answer, claim.answer_salt, index), ordered)
-    if new_units(claim) > claim.order.max_units:
-        return TooMany()
     at = _first_bad(claim, card)
     if at is None:
         return None

@@ -58,3 +58,20 @@ def test_another_prefix_is_opened_in_answer_and_prompt() -> None:
     proof = proof_of(replace(sold, answer=answer), TOY.card, hold)
     opened = Unit(*roots.open_unit(answer, ANSWER_SALT, 2)), Unit(*roots.open_unit(PROMPT, PROMPT_SALT, 10))
     assert proof == OtherPrefix(2, *opened)
+
+
+@pytest.mark.parametrize(
+    ("ids", "logprobs", "found"),
+    [
+        ((1, VOCABULARY), 0, BadUnit),
+        ((1, VOCABULARY), 1, type(None)),
+        ((1, 1, 1), 0, TooMany),
+        ((1, 1, 1), 1, TooMany),
+    ],
+)
+def test_a_unit_beside_logprobs_is_opened_to_nobody_gam_42(ids: tuple[int, ...], logprobs: int, found: type) -> None:
+    """The contract takes no leaf of logprobs: an accusation by such a proof would be refused for ever."""
+    order = STALL.order(PROMPT, max_units=2, logprobs=logprobs)
+    rows = [(0,)] * len(ids) if logprobs else ()
+    sold = STALL.claim(order, PROMPT, ids, [ZERO32] * len(ids), logprobs=rows)
+    assert type(proof_of(sold, TOY.card, hold)) is found

@@ -20,6 +20,7 @@ from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.moves import Begin, BeginEarly, Forfeit, Move, Step
 from steelyard.protocol.proofs import Proof
 from steelyard.protocol.records import Level
+from steelyard.verification import checks
 from steelyard.verification.challenger import challenger_move, first_move
 from steelyard.verification.claim import Claim
 from steelyard.verification.holding import Hold
@@ -61,7 +62,8 @@ class Playing:
         jury has failed to convict, if the game can follow the order."""
         order = claim.order
         if order.level == Level.DISPUTABLE:
-            return case.stage in (Stage.CHALLENGED, Stage.SEATED, Stage.OPENED)
+            takes = case.stage in (Stage.CHALLENGED, Stage.SEATED, Stage.OPENED)
+            return takes and self._position(claim, case).begin is not None  # a wrong prefix is the jury's
         asked = {"logprobs": order.logprobs, "top_k": order.top_k, "top_p": order.top_p}
         if case.stage is not Stage.OPENED or generate.not_lowered(grammar=order.grammar != ZERO32, **asked):
             return False
@@ -115,6 +117,8 @@ class Playing:
 
     def _read(self, claim: Claim, case: Case) -> Position:
         run = self.desk.bench.replay(claim)
-        begin = first_move(case.id, claim, self.desk.bench.card(claim), run)
+        begin = None  # under another model root, or behind another prefix, a liar's run is true
+        if checks.model_root(claim) is None and checks.repeats_prefix(claim) is None:
+            begin = first_move(case.id, claim, self.desk.bench.card(claim), run)
         hold = self.desk.bench.hold(claim)
         return Position(begin, Transcript.of(claim, run.leaves), hold)
