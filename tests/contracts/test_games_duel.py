@@ -158,9 +158,7 @@ def test_nobody_wins_by_pointing_anywhere_in_an_honest_run(lie: Lie) -> None:
 
 
 @SOME
-@given(
-    unit=st.integers(0, UNITS - 1), rival=st.none() | st.integers(0, 300), warm=st.booleans(), other=st.booleans()
-)
+@given(unit=st.integers(0, UNITS - 1), rival=st.none() | st.integers(0, 300), warm=st.booleans(), other=st.booleans())
 @example(unit=2, rival=None, warm=True, other=True)
 @example(unit=2, rival=None, warm=True, other=False)
 def test_a_rival_wins_only_where_the_rule_prefers_it(unit: int, rival: int | None, warm: bool, other: bool) -> None:
