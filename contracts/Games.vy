@@ -188,6 +188,7 @@ SAY: constant(uint256) = 5
 PICK: constant(uint256) = 6
 STEP: constant(uint256) = 7
 OVER: constant(uint256) = 8
+DEFENDERS: constant(uint256) = 2**BEGUN + 2**POST + 2**SAY
 
 EVIDENCE: constant(uint256) = 1
 RUN: constant(uint256) = 2
@@ -358,42 +359,33 @@ def game_of(case: bytes32) -> Game:
 @pure
 @internal
 def _is_defenders(stage: uint256) -> bool:
-    return stage in [BEGUN, POST, SAY]
+    return (DEFENDERS >> stage) & 1 == 1
 
 
 @view
 @internal
-def _charged(turn: Turn) -> Turn:
+def _enter(case: bytes32, seen: bytes32, stage: uint256, early: bool) -> Turn:
     """
-    The time since the last move is taken from the clock of the side to move.
-    """
-    t: Turn = turn
-    used: uint256 = block.timestamp - t.since
-    if self._is_defenders(t.stage):
-        assert used <= t.defender, "games.late"
-        t.defender -= used
-        t.moves += 1
-    else:
-        assert used <= t.challenger, "games.late"
-        t.challenger -= used
-    t.since = block.timestamp
-    return t
-
-
-@view
-@internal
-def _enter(case: bytes32, seen: bytes32, stage: uint256) -> Turn:
-    """
-    The turn, if the sender may move now at this stage and has seen all moves before; charged.
+    The turn, if the sender may move now at this stage, of a game about an early end or not, and has seen all moves before. The time
+    since the last one is taken from the clock of the side to move.
     """
     t: Turn = self._turn(case)
-    assert t.stage == stage, "games.stage"
+    assert t.stage == stage and (t.place == EARLY) == early, "games.stage"
+    assert self.games[case].head == seen, "games.moved"
+    used: uint256 = block.timestamp - t.since
+    left: uint256 = t.challenger
     if self._is_defenders(stage):
         assert msg.sender == self.games[case].defender, "games.not-the-defender"
-    elif stage != STEP:
-        assert convert(msg.sender, uint256) == self.games[case].challenger >> 64, "games.not-the-challenger"
-    assert self.games[case].head == seen, "games.moved"
-    return self._charged(t)
+        left = t.defender
+        t.defender -= min(used, left)
+        t.moves += 1
+    else:
+        if stage != STEP:
+            assert convert(msg.sender, uint256) == self.games[case].challenger >> 64, "games.not-the-challenger"
+        t.challenger -= min(used, left)
+    assert used <= left, "games.late"
+    t.since = block.timestamp
+    return t
 
 
 @internal
@@ -426,14 +418,10 @@ def forfeit(case: bytes32):
     if staticcall RULINGS.convicted(self.games[case].receipt):
         self._end(case, t.moves, 0, "convicted")
         return
-    used: uint256 = block.timestamp - t.since
+    defends: bool = self._is_defenders(t.stage)
+    assert block.timestamp - t.since > (t.defender if defends else t.challenger), "games.early"
     # WRITE
-    if self._is_defenders(t.stage):
-        assert used > t.defender, "games.early"
-        self._end(case, t.moves, CHEATED, "clock")
-    else:
-        assert used > t.challenger, "games.early"
-        self._end(case, t.moves, HONEST, "clock")
+    self._end(case, t.moves, CHEATED if defends else HONEST, "clock")
 
 
 # ------------------------------------------------------------------ the claim
@@ -466,7 +454,7 @@ def appeal(case: bytes32, shown: exhibits.Exhibit):
 
 
 @internal
-def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: uint256, rival: uint256) -> uint256:
+def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: uint256, claim: Claim) -> uint256:
     """
     Takes the case, unless an appeal has; how many units were generated. Clocks are for so many `positions`.
     """
@@ -490,7 +478,7 @@ def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: ui
     assert msg.sender == challenger, "games.not-the-challenger"
     new: uint256 = staticcall ANSWERS.followed(shown, receipt)
     # WRITE
-    self.games[case].challenger = (convert(challenger, uint256) << 64) | (rival << 32)
+    self.games[case].challenger = (convert(challenger, uint256) << 64) | (claim.rival << 32)
     clock: uint256 = BASE + PER_POSITION * min(positions, MAX_POSITIONS)
     t.stage = BEGUN
     t.place = place
@@ -501,7 +489,7 @@ def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: ui
     t.defender = clock
     t.challenger = clock - used
     t.since = block.timestamp
-    self._leave(case, t, head, keccak256(abi_encode(positions, rival)))
+    self._leave(case, t, head, keccak256(abi_encode(claim)))
     return new
 
 
@@ -519,7 +507,7 @@ def begin(case: bytes32, shown: exhibits.Exhibit, claim: Claim):
     assert fits and 0 < prompt and (sampled or claim.unit == 0), "games.unit"
     # WRITE
     place: uint256 = 0 if sampled else EVIDENCE
-    new: uint256 = self._begin(case, shown, place, prompt + shown.answer_units, claim.rival)
+    new: uint256 = self._begin(case, shown, place, prompt + shown.answer_units, claim)
     assert new > 0, "games.nothing"
     assert claim.unit < new, "games.unit"
     drawn: uint256 = (convert(shown.order.seed, uint256) << 32) | convert(shown.order.temperature, uint256)
@@ -547,7 +535,7 @@ def begin_early(case: bytes32, shown: exhibits.Exhibit):
     The challenger disputes that the answer was over.
     """
     # WRITE
-    new: uint256 = self._begin(case, shown, EARLY, 0, NOBODY)
+    new: uint256 = self._begin(case, shown, EARLY, 0, Claim(unit=0, rival=NOBODY))
     assert new < convert(shown.order.max_units, uint256), "games.not-early"
     # TELL
     log BegunEarly(case=case, defender=shown.offer.provider, challenger=msg.sender)
@@ -561,8 +549,7 @@ def show_cancel(
     The answer was over since the buyer had cancelled, and runs ahead of that as far as the offer allows at most (rule P5).
     """
     # REFUSE
-    t: Turn = self._enter(case, seen, BEGUN)
-    assert t.place == EARLY, "games.stage"
+    t: Turn = self._enter(case, seen, BEGUN, True)
     assert staticcall ANSWERS.cancelled(shown, self.games[case].receipt, cancel, signature)
     # WRITE
     self._end(case, t.moves, HONEST, "cancel")
@@ -582,8 +569,7 @@ def show_end(
     The answer was over since its last unit, a generated one, is an end id.
     """
     # REFUSE
-    t: Turn = self._enter(case, seen, BEGUN)
-    assert t.place == EARLY, "games.stage"
+    t: Turn = self._enter(case, seen, BEGUN, True)
     assert staticcall ANSWERS.ended(shown, self.games[case].receipt, facts, leaves, path, unit)
     # WRITE
     self._end(case, t.moves, HONEST, "end")
@@ -596,8 +582,7 @@ def answer(case: bytes32, seen: bytes32, shown: openings.Answer):
     rule prefers convicts at once.
     """
     # REFUSE
-    t: Turn = self._enter(case, seen, BEGUN)
-    assert t.place == 0, "games.stage"
+    t: Turn = self._enter(case, seen, BEGUN, False)
     order: uint256 = self.games[case].order
     positions: uint256 = (order >> 96) & U32
     prompt: uint256 = (order >> 64) & U32
@@ -618,6 +603,10 @@ def answer(case: bytes32, seen: bytes32, shown: openings.Answer):
         ),
         shown,
     )
+    if beaten:
+        log Answered(case=case, run_root=shown.run_root)
+        self._end(case, t.moves, CHEATED, "rival")
+        return
     # WRITE
     self.games[case].root = shown.run_root
     self.games[case].at = shown.run_root
@@ -630,8 +619,6 @@ def answer(case: bytes32, seen: bytes32, shown: openings.Answer):
     self._leave(case, t, seen, shown.run_root)
     # TELL
     log Answered(case=case, run_root=shown.run_root)
-    if beaten:
-        self._end(case, t.moves, CHEATED, "rival")
 
 
 # ------------------------------------------------------------------ narrowing: trees
@@ -667,14 +654,14 @@ def post(case: bytes32, seen: bytes32, children: DynArray[bytes32, MAX_CHILDREN]
     The nodes below the current one, as far down as one round goes.
     """
     # REFUSE
-    t: Turn = self._enter(case, seen, POST)
+    t: Turn = self._enter(case, seen, POST, False)
     t.wide = self._wide(t.levels)
     assert len(children) == 1 << t.wide, "games.children"
     top: bytes32 = staticcall ANSWERS.folded(children, t.base << t.wide, t.levels - t.wide, t.count)
     assert self._sealed(t, top) == self.games[case].at, "games.children"
     # WRITE
     t.stage = POINT
-    self._leave(case, t, seen, keccak256(abi_encode(children)))
+    self._leave(case, t, seen, self.games[case].at)  # which binds the children
     # TELL
     log Posted(case=case, children=children)
 
@@ -686,17 +673,15 @@ def _point(case: bytes32, turn: Turn, index: uint256, child: bytes32, path: DynA
     """
     # REFUSE
     t: Turn = turn
-    assert index < 1 << t.wide, "games.index"
     below: uint256 = t.levels - t.wide
     leaf: uint256 = (t.base << t.wide) | index
-    assert leaf << below < t.count, "games.index"
-    assert len(path) == t.wide, "games.path"
+    assert index < 1 << t.wide and leaf << below < t.count, "games.index"
     top: bytes32 = child
     at: uint256 = index
     for sibling: bytes32 in path:
         top = trees.node(sibling, top) if at & 1 == 1 else trees.node(top, sibling)
         at >>= 1
-    assert self._sealed(t, top) == self.games[case].at, "games.path"
+    assert len(path) == t.wide and self._sealed(t, top) == self.games[case].at, "games.path"
     # WRITE
     self.games[case].at = child
     t.base = leaf
@@ -713,7 +698,7 @@ def point(case: bytes32, seen: bytes32, index: uint256, child: bytes32, path: Dy
     The first child that the challenger holds otherwise: all before it are agreed.
     """
     # REFUSE
-    t: Turn = self._point(case, self._enter(case, seen, POINT), index, child, path)
+    t: Turn = self._point(case, self._enter(case, seen, POINT, False), index, child, path)
     assert t.place != NODES or t.levels > 0, "games.node"
     # WRITE
     if t.levels == 0 and t.place == EVIDENCE:
@@ -756,7 +741,7 @@ def point_node(
     The last point among a position's nodes: it says also what the node is.
     """
     # REFUSE
-    t: Turn = self._point(case, self._enter(case, seen, POINT), index, child, path)
+    t: Turn = self._point(case, self._enter(case, seen, POINT, False), index, child, path)
     assert t.place == NODES and t.levels == 0, "games.node"
     assert keccak256(facts) == self.games[case].node, "games.facts"
     leaf: bytes32 = sha256(concat(x"00", node))
@@ -785,16 +770,17 @@ def say(case: bytes32, seen: bytes32, words: Bytes[MAX_SAID]):
     The words of the leaf; or the 16 chains of the element; or partial sums between two turns.
     """
     # REFUSE
-    t: Turn = self._enter(case, seen, SAY)
+    t: Turn = self._enter(case, seen, SAY, False)
     s: Spot = self._spot(case)
+    number: uint256 = 16
     if t.place == WORDS:
-        assert len(words) == 4 * min(32, s.elements - s.element), "games.words"
-        assert sha256(concat(x"00", words)) == self.games[case].at, "games.words"
-    elif t.place == CHAINS:
-        assert len(words) == 64, "games.words"
+        number = min(32, s.elements - s.element)
+    elif t.place == TURNS:
+        number = min(s.high - s.low, 64) - 1
+    fits: bool = t.place != WORDS or sha256(concat(x"00", words)) == self.games[case].at
+    assert fits and len(words) == 4 * number, "games.words"
+    if t.place == CHAINS:
         assert staticcall OPERANDS.join(s.join, slice(words, 0, 64)) == s.claimed, "games.join"
-    else:
-        assert len(words) == 4 * (min(s.high - s.low, 64) - 1), "games.words"
     # WRITE
     said: bytes32 = keccak256(words)
     self.games[case].at = said
@@ -810,7 +796,7 @@ def pick(case: bytes32, seen: bytes32, index: uint256, words: Bytes[MAX_SAID]):
     The first of what was said that the challenger holds otherwise; among partial sums counted from 1, the claimed one last.
     """
     # REFUSE
-    t: Turn = self._enter(case, seen, PICK)
+    t: Turn = self._enter(case, seen, PICK, False)
     assert keccak256(words) == self.games[case].at, "games.said"
     s: Spot = self._spot(case)
     place: uint256 = t.place
@@ -866,7 +852,7 @@ def step(
     is by id.
     """
     # REFUSE
-    t: Turn = self._enter(case, seen, STEP)
+    t: Turn = self._enter(case, seen, STEP, False)
     assert sha256(concat(x"00", node)) == self.games[case].node, "games.node"
     s: Spot = self._spot(case)
     order: uint256 = self.games[case].order

@@ -132,3 +132,29 @@ def convict_end(
     assert behind or id >= openings._facts(facts).vocabulary, "proofs.no-lie"
     # WRITE
     self._punish(exhibit, found, empty(bytes32), shown)
+
+
+@external
+def convict_prefix(
+    exhibit: exhibits.Exhibit,
+    order_signature: Bytes[65],
+    receipt_signature: Bytes[65],
+    index: uint256,
+    answered: openings.Unit,
+    ordered: openings.Unit,
+    shown: IRulings.Tie,
+):
+    """
+    The answer does not begin with the delivered prefix that its order continues (rule P6): unit `index` of it is another.
+    """
+    # REFUSE
+    found: exhibits.Parties = exhibits._parties(exhibit, order_signature, receipt_signature)
+    assert exhibit.order.level > OPEN_LEVEL, "rulings.level-open"
+    prompt: uint256 = convert(exhibit.order.prompt_units, uint256)
+    first: uint256 = convert(exhibit.order.answer_from, uint256)
+    assert index < prompt - first, "proofs.no-lie"
+    id: uint256 = openings._unit(exhibit.receipt.response_root, exhibit.answer_units, index, answered)
+    wanted: uint256 = openings._unit(exhibit.order.prompt_root, prompt, first + index, ordered)
+    assert id != wanted, "proofs.no-lie"
+    # WRITE
+    self._punish(exhibit, found, empty(bytes32), shown)

@@ -84,6 +84,7 @@ ACTS = frozenset(
         "join",
         "challenge",
         "convict_twice",
+        "prove",
         "seat",
         "open_case",
         "tie",
@@ -92,6 +93,21 @@ ACTS = frozenset(
     }
     | {"settle"}
 )  # what others can see; to be killed while reading is to be killed before the next of these
+
+
+class NoGames:
+    """A chain on which nobody plays."""
+
+    def view(self, case: bytes) -> None:
+        """There is none."""
+
+    def news(self, cursor: int) -> tuple[tuple[bytes, ...], int]:
+        """Nothing."""
+        return (), cursor
+
+    def play(self, move: object) -> None:
+        """Refused."""
+        raise Refused("games.stage", f"{type(move).__name__} in no game")
 
 
 class Deadly:
@@ -255,7 +271,8 @@ class Town:
         if killer is not None:
             journal, cases, road = Deadly(journal, killer), Deadly(cases, killer), Deadly(road, killer)
         ledger: Any = self.ledgers[i]
-        desk = Desk(self.settings(i), DOMAIN, journal, ledger, cases, road, Bench(made), lambda: float(self.now))
+        ports = journal, ledger, cases, NoGames(), road
+        desk = Desk(self.settings(i), DOMAIN, *ports, Bench(made), lambda: float(self.now))
         return Node(desk, Tries(lambda: float(self.now)))
 
     def restart(self, i: int, killer: Killer | None = None) -> None:

@@ -1,6 +1,6 @@
 """Games: a dispute narrowed to one step (spec/games.md, GAM-1 to GAM-35)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from gameroom import (
     CALLED,
     CHAINS,
     EARLY,
+    EVIDENCE,
     LEAVES,
     MOVE_FEE,
     NO_RIVAL,
@@ -90,7 +91,7 @@ def test_clocks_that_no_word_holds_are_refused(room):
 # ------------------------------------------------------------------ the claim
 
 
-def begin(room: GameRoom, goods: Goods, unit: int = 4, rival: int = NO_RIVAL, **shown: Any) -> bytes:
+def begin(room: GameRoom, goods: Goods, unit: int = 0, rival: int = NO_RIVAL, **shown: Any) -> bytes:
     """A game on what is shown of a receipt; the case."""
     case = room.challenge(goods.sale)
     room.games.begin(case, replace(goods.sale, **shown).exhibit, (unit, rival), by=WATCH)
@@ -102,25 +103,26 @@ def test_the_challenger_takes_its_case_from_the_jury_gam_1(room):
     case = room.challenge(goods.sale)
     for who in (EVE, PAUL, OTHER):
         with refused("games.not-the-challenger"):
-            room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=who)
-    room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=WATCH)
+            room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=who)
+    room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=WATCH)
     assert room.told("Begun") == {
         "case": case,
         "defender": PAUL.address,
         "challenger": WATCH.address,
-        "unit": 4,
-        "positions": P,
+        "unit": 0,
+        "positions": 0,
         "rival": NO_RIVAL,
     }
     assert room.court.case_of(case)["stage"] == PLAYING
     game = room.games.game_of(case)
-    assert (game["stage"], game["defender"], game["challenger"]) == (BEGUN, PAUL.address, WATCH.address)
-    assert (game["positions"], game["prompt_units"], game["answer_from"], game["answer_units"]) == (P, 70, 70, 5)
+    assert (game["stage"], game["defender"], game["challenger"]) == (POST, PAUL.address, WATCH.address)
+    assert (game["positions"], game["prompt_units"], game["answer_from"], game["answer_units"]) == (0, 70, 70, 5)
+    assert (game["place"], game["count"], game["levels"]) == (EVIDENCE, 5, 3)
     assert game["evidence_root"] == goods.sale.receipt.evidence_root
     with refused("games.stage"):
-        room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=WATCH)
+        room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=WATCH)
     with refused("rulings.stage"):
-        room.games.begin(b"\x01" * 32, goods.exhibit, (4, NO_RIVAL), by=WATCH)
+        room.games.begin(b"\x01" * 32, goods.exhibit, (0, NO_RIVAL), by=WATCH)
 
 
 def test_whoever_could_challenge_can_begin_gam_1(room):
@@ -141,12 +143,12 @@ def test_another_receipt_is_not_what_was_challenged_gam_1(room):
     goods, other = room.goods(), room.goods(nonce=1)
     case = room.challenge(goods.sale)
     with refused("games.other-receipt"):
-        room.games.begin(case, other.exhibit, (4, NO_RIVAL), by=WATCH)
+        room.games.begin(case, other.exhibit, (0, NO_RIVAL), by=WATCH)
     with refused("rulings.answer-root"):
-        room.games.begin(case, replace(goods.sale, answer=REPLY[:4]).exhibit, (3, NO_RIVAL), by=WATCH)
+        room.games.begin(case, replace(goods.sale, answer=REPLY[:4]).exhibit, (0, NO_RIVAL), by=WATCH)
     with refused("rulings.other-order"):
         order = replace(goods.sale.order, max_units=99)
-        room.games.begin(case, replace(goods.sale, order=order).exhibit, (3, NO_RIVAL), by=WATCH)
+        room.games.begin(case, replace(goods.sale, order=order).exhibit, (0, NO_RIVAL), by=WATCH)
 
 
 NOT_LOWERED: dict[str, dict[str, Any]] = {
@@ -163,7 +165,7 @@ def test_what_a_game_cannot_follow_is_the_jurys_gam_1(room, what):
     goods = room.goods(max_units=9, **NOT_LOWERED[what])
     case = room.challenge(goods.sale)
     for move in (
-        lambda: room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=WATCH),
+        lambda: room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=WATCH),
         lambda: room.games.begin_early(case, goods.exhibit, by=WATCH),
         lambda: room.games.appeal(case, goods.exhibit, by=PAUL),
     ):
@@ -171,17 +173,18 @@ def test_what_a_game_cannot_follow_is_the_jurys_gam_1(room, what):
             move()
 
 
-@pytest.mark.parametrize(("unit", "rival", "rule"), [(5, NO_RIVAL, "unit"), (2**32, 0, "unit"), (0, 2**32, "rival")])
-def test_a_claim_names_a_generated_unit_gam_2(room, unit, rival, rule):
-    with refused(f"games.{rule}"):
+@pytest.mark.parametrize(("unit", "rival"), [(5, 0), (2**32, 0), (0, 2**32), (1, NO_RIVAL)])
+def test_a_claim_names_a_generated_unit_gam_2(room, unit, rival):
+    with refused("games.unit"):
         begin(room, room.goods(), unit, rival)
 
 
 def test_a_position_before_the_first_chose_nothing_gam_2(room):
     goods = room.goods(text=())
     with refused("games.unit"):
-        begin(room, goods, 0)
-    assert begin(room, room.goods(text=(), nonce=1), 1)
+        begin(room, goods, 0, BEST)
+    with refused("games.unit"):
+        begin(room, room.goods(text=(), nonce=1))
 
 
 def test_the_provider_appeals_and_the_challenger_begins_gam_3(room):
@@ -204,10 +207,10 @@ def test_the_provider_appeals_and_the_challenger_begins_gam_3(room):
     game = room.games.game_of(case)
     assert (game["stage"], game["challenger_clock"]) == (CALLED, BASE)
     with refused("games.not-the-challenger"):
-        room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=EVE)
+        room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=EVE)
     room.turn(BASE)
-    room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=WATCH)
-    clock = BASE + PER_POSITION * P
+    room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=WATCH)
+    clock = BASE + PER_POSITION * (P + 1)
     game = room.games.game_of(case)
     assert (game["defender_clock"], game["challenger_clock"]) == (clock, clock - BASE)
     assert Table(room, case, goods, 4).play() == CHEATED
@@ -222,7 +225,7 @@ def test_a_challenger_that_does_not_answer_an_appeal_loses_gam_3(room):
         room.games.forfeit(case, by=EVE)
     room.turn(1)
     with refused("games.late"):
-        room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=WATCH)
+        room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=WATCH)
     room.games.forfeit(case, by=EVE)
     assert room.court.case_of(case)["outcome"] == HONEST
     assert room.held(WATCH) == 100 * UNITS - STAKE
@@ -279,7 +282,7 @@ WRONG_ANSWERS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]]
     "a logit cut off": ("opening", lambda a: {"logit": a["logit"][:-4]}),
     "logits of another node": ("opening", lambda a: {"logit_node_path": a["state_path"]}),
     "another position": ("opening", lambda a: {"position_path": a["position_path"][::-1]}),
-    "another salt": ("evidence", lambda a: {"salt": flipped(a["salt"])}),
+    "another salt": ("unit", lambda a: {"unit": (flipped(a["unit"][0]), *a["unit"][1:])}),
     "evidence of another unit": ("evidence", lambda a: {"evidence_path": a["evidence_path"][::-1]}),
 }
 
@@ -297,7 +300,7 @@ def test_a_run_whose_evidence_is_not_the_receipts_is_no_answer_gam_4(room):
     table = room.disputed(room.goods(Lie(P - 1, STATE, 3)))
     with refused("games.evidence"):
         answered(table, **table.answer(table.goods.truth(4)))
-    table.room.turn(BASE + PER_POSITION * P + 1)
+    table.room.turn(BASE + PER_POSITION * (P + 1) + 1)
     room.games.forfeit(table.case, by=EVE)  # so whoever changed its evidence loses
     assert table.outcome == CHEATED
 
@@ -380,12 +383,41 @@ def test_children_fold_to_what_they_stand_under_gam_10(room):
     table = room.disputed(room.goods(DEEP))
     table.to(POST)
     children = table.below(table.goods.run(4), table.game, 4)
-    for wrong in (children[:8], children[:-1], [*children[:-1], ZERO32], children[::-1], []):
+    top = merkle.Tree(children).layers[-1][0]
+    swapped = [children[1], children[0], *children[2:]]
+    for wrong in (children[:8], children[:-1], [*children[:-1], ZERO32], children[::-1], swapped, [top], []):
         with refused("games.children"):
             room.games.post(table.case, table.head, wrong, by=PAUL)
     room.games.post(table.case, table.head, children, by=PAUL)
     assert room.told("Posted") == {"case": table.case, "children": children}
     assert (table.game["wide"], table.stage) == (4, POINT)
+
+
+def filled(leaves: Sequence[bytes]) -> list[bytes]:
+    """A tree's leaf layer with something else than padding behind its leaves."""
+    return [*leaves, *([b"\xee" * 32] * ((1 << merkle.depth_of(len(leaves))) - len(leaves)))]
+
+
+def test_evidence_has_nothing_behind_its_leaves_gam_10(room):
+    """Else a root could differ from an honest one where a challenger has nothing to point at."""
+    goods = room.goods(DEEP)
+    leaves = filled(roots.evidence_leaves(goods.evidence(), SALT, 0))
+    receipt = replace(goods.sale.receipt, evidence_root=merkle.seal(5, merkle.Tree(leaves).layers[-1][0]))
+    sale = replace(goods.sale, receipt=receipt, receipt_signature=PAUL.sign(receipt.digest(room.domain)))
+    case = room.challenge(sale)
+    room.games.begin(case, sale.exhibit, (0, NO_RIVAL), by=WATCH)
+    with refused("games.children"):
+        room.games.post(case, room.games.head_of(case), leaves, by=PAUL)
+
+
+def test_a_run_has_nothing_behind_its_positions_gam_10(room):
+    table = room.disputed(room.goods(DEEP))
+    leaves = filled(table.goods.run(4).positions())
+    tree = merkle.Tree(leaves)
+    made = {"run_root": merkle.seal(P, tree.layers[-1][0]), "position_path": merkle.prove(leaves, P - 1)}
+    room.games.answer(table.case, table.head, tuple((table.answer() | made).values()), by=PAUL)
+    with refused("games.children"):
+        room.games.post(table.case, table.head, list(tree.layers[3]), by=PAUL)
 
 
 def test_a_tree_of_one_leaf_is_one_child_gam_10(room):
@@ -417,6 +449,16 @@ def test_a_point_names_a_child_with_its_path_gam_11(room):
     assert room.told("Pointed") == {"case": table.case, "place": RUN, "index": 7}
     after = table.game
     assert (after["stage"], after["base"], after["levels"], after["at"]) == (POST, 7, game["levels"] - 4, children[7])
+
+
+def test_a_child_is_none_of_the_next_node_gam_11(room):
+    table = room.disputed(room.goods(Lie(52, 1, 20, turn=77)))
+    while (game := table.to(POINT, place=RUN))["base"] == 0:
+        table.attack()
+    assert (game["base"], game["wide"]) == (6, 3)
+    children = table.shown
+    with refused("games.index"):  # leaf 4 of node 6 is not leaf 4 of node 7, whose path is as good
+        room.games.point(table.case, table.head, 8 + 4, children[4], merkle.prove(children, 4), by=WATCH)
 
 
 def test_a_path_is_as_long_as_the_round_gam_11(room):
@@ -687,7 +729,7 @@ def test_whatever_the_lie_another_word_convicts_gam_21(room, what):
 
 def test_each_side_has_its_own_clock_gam_30(room):
     table = room.disputed(room.goods(DEEP))
-    clock = BASE + PER_POSITION * P
+    clock = BASE + PER_POSITION * (P + 1)
     assert (table.game["defender_clock"], table.game["challenger_clock"]) == (clock, clock)
     room.turn(100)
     table.defend()
@@ -760,9 +802,9 @@ def test_the_head_begins_with_chain_contract_and_case_gam_31(room):
     room.games.appeal(case, goods.exhibit, by=PAUL)
     called = keccak256(first + word(CALLED) + word(0) + ZERO32)
     assert room.games.head_of(case) == called
-    room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=WATCH)
-    move = keccak256(word(P) + word(NO_RIVAL))
-    assert room.games.head_of(case) == keccak256(called + word(BEGUN) + word(0) + move)
+    room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=WATCH)
+    move = keccak256(word(0) + word(NO_RIVAL))
+    assert room.games.head_of(case) == keccak256(called + word(POST) + word(EVIDENCE) + move)
 
 
 @pytest.mark.parametrize("stage", [BEGUN, POST, POINT, SAY, PICK, STEP])

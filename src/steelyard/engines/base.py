@@ -37,6 +37,8 @@ class Card:
     """OpenRouter's word or the file's block type: `q4_1`, `q8_0`, `fp32`, `unknown`."""
     size_bytes: int
     """Bytes of the weights' file, 0 for the toy."""
+    state_width: int = 0
+    """Numbers of the state that evidence is made of; 0 if a run shows none. A game takes 4,096 at most (GAM-4)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from steelyard.protocol.proofs import Proof
 from steelyard.protocol.records import AuditTicket, Offer, Order, Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
@@ -168,6 +169,10 @@ class Cases(Protocol):
     def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
         """Two receipts of one provider for one order convict at once; `exhibit` holds the first, `tie` is of that one:
         without it the buyer is not repaid."""
+        ...
+
+    def prove(self, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
+        """A lie that records prove convicts at once; without `tie` the buyer is not repaid."""
         ...
 
     def joined(self) -> bool:

@@ -1,6 +1,6 @@
 """`market.cases.Cases` over the generated bindings: the real chain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
 
 from steelyard.chain.bindings.proofs import Proofs
@@ -23,12 +23,14 @@ from steelyard.chain.port import Chain
 from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import ZERO32
+from steelyard.protocol.proofs import BadUnit, OtherModel, OtherPrefix, Proof, TooMany
 from steelyard.protocol.records import Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
 
 AGAIN = 8  # blocks read twice, so that a short reorganisation hides no case; reading again is harmless
 TICKET = 2  # basis of contracts/Rulings.vy
+NO_TIE = (0, 0, ())
 OF_A_CASE = frozenset(
     kind.TOPIC for kind in (Challenged, Seated, CaseOpened, Committed, Revealed, Tied, Taken, Settled)
 )  # each has the case as its first indexed field
@@ -164,8 +166,19 @@ class OnchainCases:
             exhibit.receipt_signature,
             astuple(other),
             signature,
-            (0, 0, ()) if tie is None else astuple(tie),
+            NO_TIE if tie is None else astuple(tie),
         )
+
+    def prove(self, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
+        """See the port."""
+        convicts: dict[type[Proof], Callable[..., object]] = {
+            OtherModel: self.proofs.convict_model,
+            TooMany: self.proofs.convict_count,
+            BadUnit: self.proofs.convict_end,
+            OtherPrefix: self.proofs.convict_prefix,
+        }
+        shown = (_shown(exhibit), exhibit.order_signature, exhibit.receipt_signature)
+        convicts[type(proof)](*shown, *astuple(proof), NO_TIE if tie is None else astuple(tie))
 
     def join(self, encryption_key: bytes, url: str, stake: MicroToken) -> None:
         """See the port. Once in the pool, only a changed key or URL is sent."""

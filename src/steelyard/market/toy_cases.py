@@ -13,6 +13,7 @@ from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
+from steelyard.protocol.proofs import Proof
 from steelyard.protocol.records import Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
@@ -42,6 +43,8 @@ class Court:
     """Case -> second of its challenge; seats are drawn later than that."""
     twins: dict[bytes, Tie | None] = field(default_factory=dict)
     """Receipts that a twin convicted, and where they were tied."""
+    proofs: dict[bytes, Proof] = field(default_factory=dict)
+    """Receipts that records convicted, and by what."""
     events: list[bytes] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -190,6 +193,15 @@ class ToyCases:
                 self._check(one, tie)
             self.court.twins[one] = tie
             self.court.slashed[one] = self.court.slashed[two] = self.account
+
+    def prove(self, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
+        with self.court.lock:
+            receipt = exhibit.receipt.digest(self.court.domain)
+            if receipt in self.court.slashed:
+                raise Refused("rulings.convicted", f"0x{receipt.hex()}")
+            self.court.proofs[receipt] = proof
+            self.court.twins[receipt] = tie
+            self.court.slashed[receipt] = self.account
 
     def joined(self) -> bool:
         return self.account in self.court.pool

@@ -17,6 +17,7 @@ NOTHING: Final = 2**32 - 1
 """No rival; an id that was not opened."""
 LEVELS_AT_ONCE: Final = 6  # 2**6 = 64 children in a post
 TURNS_AT_ONCE: Final = 64
+MOST_STATE: Final = 4_096  # numbers of a state: an answer opens all of them at once (GAM-4)
 WORD: Final = 4  # bytes
 WORDS_PER_LEAF: Final = 32  # 128 bytes, GRA-14
 CHAINS: Final = 16  # GRA-7

@@ -13,10 +13,14 @@ import pytest
 from auditing import KEYS, NOW, ORDER, PROMPT, STALL, TOY, Town, package_of, serve
 from claims import DOMAIN, PROVIDER, STRANGER, cancelled, run, signed_again
 from steelyard.engines.alphabet import Alphabet
-from steelyard.market.cases import Consent, Opening, Stage
+from steelyard.market.cases import Consent, Exhibit, Opening, Stage, Tie
+from steelyard.market.toy_cases import ToyCases
 from steelyard.nodes.auditor import notes, packages, sealing, tickets
-from steelyard.protocol import roots
+from steelyard.nodes.auditor.playing import Playing
+from steelyard.protocol import merkle, roots
+from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import ZERO32, sha256
+from steelyard.protocol.proofs import BadUnit, OtherModel, Proof, TooMany
 from steelyard.protocol.records import AuditTicket, Vote
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.claim import Claim
@@ -53,6 +57,39 @@ def test_an_honest_answer_gets_a_signed_verdict_and_no_case(town: Town) -> None:
     assert verdict.detail == sha256(detail.encode())
     assert town.states() == [notes.CLOSED]
     assert not town.court.cases
+
+
+def test_a_case_that_a_game_has_is_left_to_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(town, LIE)
+    while not town.court.cases:
+        town.run(1)
+    (case,) = town.court.cases.values()
+    town.court.put(replace(case, stage=Stage.PLAYING, seats=tuple(key.address for key in KEYS[1:]), reveal_until=NOW))
+    settled: list[bytes] = []
+    monkeypatch.setattr(ToyCases, "settle", lambda _, case: settled.append(case))
+    town.run()
+    assert cases(town) == [(Stage.PLAYING, None)]
+    assert not settled
+    (case,) = town.court.cases.values()
+    town.court.put(replace(case, stage=Stage.RULED, outcome=Outcome.CHEATED))
+    town.run()
+    assert town.states() == [notes.CLOSED]
+
+
+def test_what_may_be_appealed_against_is_settled_later(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle, waits = ToyCases.settle, [3]
+
+    def later(own: ToyCases, case: bytes) -> None:
+        if waits[0] > 0:
+            waits[0] -= 1
+            raise Refused("rulings.appeal", "its window is not over")
+        settle(own, case)
+
+    monkeypatch.setattr(ToyCases, "settle", later)
+    serve(town, LIE)
+    town.run()
+    assert waits == [0]
+    assert cases(town) == [(Stage.RULED, Outcome.CHEATED)]
 
 
 def test_the_buyers_words_are_forgotten_once_the_ticket_is_closed(town: Town) -> None:
@@ -120,6 +157,37 @@ def test_two_receipts_for_one_order_convict_without_a_jury_and_repay_by_the_clai
     assert town.court.twins[HONEST.receipt_digest()] is not None
     assert town.verdict()[1].startswith("two-receipts: ")
     assert not town.court.cases
+
+
+LONG = STALL.claim(STALL.order(PROMPT, max_units=3), PROMPT, [s.id for s in STEPS], [s.leaf for s in STEPS])
+OTHER_MODEL = signed_again(HONEST, replace(HONEST.receipt, model_root=sha256(b"another model")))
+GHOST = STALL.claim(ORDER, PROMPT, [STEPS[0].id, 2**31, STEPS[1].id], [ZERO32] * 3)
+
+
+@pytest.mark.parametrize(("claim", "lie"), [(LONG, TooMany), (OTHER_MODEL, OtherModel), (GHOST, BadUnit)])
+def test_what_records_prove_needs_no_case_gam_41_gam_42(
+    town: Town, monkeypatch: pytest.MonkeyPatch, claim: Claim, lie: type[Proof]
+) -> None:
+    """A provider could take a case to a game, which says nothing of these lies, and win it."""
+    found: list[Proof] = []
+    prove = ToyCases.prove
+
+    def hear(own: ToyCases, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
+        found.append(proof)
+        prove(own, exhibit, proof, tie)
+
+    monkeypatch.setattr(ToyCases, "prove", hear)
+    serve(town, claim)
+    town.pay(claim)
+    town.run(4)
+    assert town.court.slashed == {claim.receipt_digest(): KEYS[0].address}
+    assert not town.court.cases
+    (shown,) = found
+    assert type(shown) is lie
+    if isinstance(shown, BadUnit):
+        root, opened = claim.receipt.model_root, shown.unit
+        assert merkle.verify(root, shown.leaves, 2, merkle.leaf_hash(shown.facts), shown.path)
+        assert (shown.index, opened.units[4:8]) == (1, (2**31).to_bytes(4, "little"))
 
 
 def test_a_second_receipt_that_the_provider_did_not_sign_convicts_nobody(town: Town) -> None:
@@ -206,9 +274,12 @@ def test_a_gateway_that_never_serves_gets_cannot_tell_when_the_ticket_expires(to
     assert "served no package" in detail
 
 
-def test_a_package_that_no_jury_could_be_shown_is_judged_and_told_but_not_challenged(town: Town) -> None:
+def test_a_package_that_no_jury_could_be_shown_is_judged_and_told_but_not_challenged(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prompt = tuple(sha256(b"%d" % i)[0] for i in range(60_000))
     claim = STALL.claim(STALL.order(prompt), prompt, [1] * 25, [ZERO32] * 25)
+    monkeypatch.setattr(Playing, "proof", lambda *_: None)  # as if only a run could tell
     serve(town, claim)
     town.run(4)
     assert town.verdict()[0].outcome == Outcome.CHEATED

@@ -113,6 +113,19 @@ def test_a_float_engine_sells_level_open_and_nothing_more(tmp_path: Path) -> Non
         require_sellable(card, counter.model, [Prices(Level.AUDITED, 1, 1)], Limits())
 
 
+def test_what_no_game_could_open_is_sold_at_level_open_only(tmp_path: Path) -> None:
+    """GAM-4: anyone with a ticket could begin a game that an honest provider cannot answer."""
+    counter = Counter(tmp_path)
+    for width, levels in ((4_096, (Level.OPEN, Level.AUDITED, Level.DISPUTABLE)), (4_097, (Level.OPEN,))):
+        card = replace(counter.engine.card, state_width=width)
+        for level in (Level.OPEN, Level.AUDITED, Level.DISPUTABLE):
+            if level in levels:
+                require_sellable(card, counter.model, [Prices(level, 1, 1)], Limits())
+                continue
+            with pytest.raises(Refused, match=r"offer\.level: .* a state of 4097 numbers, a game opens 4096"):
+                require_sellable(card, counter.model, [Prices(level, 1, 1)], Limits())
+
+
 def test_the_context_is_the_smaller_of_engine_and_registration(tmp_path: Path) -> None:
     counter = Counter(tmp_path)
     counter.registration = replace(counter.registration, context_length=100)

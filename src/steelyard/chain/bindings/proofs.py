@@ -100,3 +100,29 @@ class Proofs:
             (exhibit, order_signature, receipt_signature, facts, leaves, path, index, unit, shown),
         )
         return self.chain.send(self.address, data)
+
+    def convict_prefix(
+        self,
+        exhibit: tuple[Any, ...],
+        order_signature: bytes,
+        receipt_signature: bytes,
+        index: int,
+        answered: tuple[Any, ...],
+        ordered: tuple[Any, ...],
+        shown: tuple[Any, ...],
+    ) -> Mined:
+        """convict_prefix(struct exhibit, bytes order_signature, bytes receipt_signature, uint256 index, struct answered, struct ordered, struct shown)"""
+        data = encode(
+            bytes.fromhex("093e1a9a"),
+            (
+                "((uint16,address,bytes32,uint8,uint8,uint64,uint64,uint64,uint32,uint32,uint16,uint16,uint64,uint64),(uint16,bytes32,bytes32,bytes32,uint8,uint8,bytes32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,bytes32,uint8,uint128,uint64,bytes32,uint64,bytes32),(uint16,bytes32,bytes32,bytes32,bytes32,bytes32),uint256,bytes32)",
+                "bytes",
+                "bytes",
+                "uint256",
+                "(bytes32,bytes,bytes32[],bytes32)",
+                "(bytes32,bytes,bytes32[],bytes32)",
+                "(uint256,uint256,bytes32[])",
+            ),
+            (exhibit, order_signature, receipt_signature, index, answered, ordered, shown),
+        )
+        return self.chain.send(self.address, data)

@@ -27,7 +27,8 @@ from steelyard.engines.alphabet_graph import GRAPH
 from steelyard.engines.base import Engine, Job, leaf
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical import shape
-from steelyard.engines.ir import leaves
+from steelyard.engines.ir import encoding, leaves
+from steelyard.engines.ir.graph import Node
 from steelyard.engines.ir.patched import Patched
 from steelyard.market.onchain import OnchainLedger
 from steelyard.market.onchain_disputes import Describe, OnchainDisputes
@@ -75,13 +76,18 @@ class Row:
     outcome: str
 
 
+Place = tuple[int, int, int]
+"""Position, node, element."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planted:
     """A lie."""
 
     where: str
-    words: dict[tuple[int, int, int], int]
+    words: dict[Place, int]
     said: dict[tuple[int, int, int, int, int], int]
+    """By place, chain, turns of the chain."""
     wrong_id: int | None = None
     """The last unit is this id, and not what the rule samples."""
 
@@ -226,7 +232,7 @@ class Bench:
         )
 
 
-def _word(held: Holding, place: tuple[int, int, int]) -> int:
+def _word(held: Holding, place: Place) -> int:
     position, node, element = place
     found: int = struct.unpack_from("<I", held.value(position, node), 4 * element)[0]
     return found
@@ -240,23 +246,37 @@ def plant(bench: Bench, names: Sequence[str], chance: random.Random, count: int)
         facts = Facts.read(honest.facts())
         for number in range(count):
             position, node = chance.randrange(positions), chance.randrange(facts.nodes)
-            element = chance.randrange(len(honest.value(position, node)) // 4)
+            place = (position, node, chance.randrange(len(honest.value(position, node)) // 4))
             shape = leaves.decode(honest.node_leaf(node)).node
-            place = (position, node, element)
-            words, where = {place: _word(honest, place) ^ FLIP}, f"{names[node]} at {position}, element {element}"
-            said: dict[tuple[int, int, int, int, int], int] = {}
-            turns = shape.turns(position)
-            if number % 2 and shape.fold and shape.lanes == 1 and turns > 1:
-                first = chance.randrange(1, turns + 1)
-                sums = honest.sums(position, node, element, 0, range(first, turns + 1))
-                said = {
-                    (*place, 0, turn): word ^ FLIP for turn, word in zip(range(first, turns + 1), sums, strict=True)
-                }
-                where += f", sums from turn {first} of {turns}"
-            lies.append(Planted(where, words, said))
+            turns = shape.turns(position) if shape.fold else 0
+            where = f"{names[node]} at {position}, element {place[2]}"
+            if shape.lanes > 1:
+                lies.append(in_a_chain(honest, place, shape, where))
+            elif number % 2 and turns > 1:
+                lies.append(in_a_sum(honest, place, chance.randrange(1, turns), turns, where))
+            else:
+                lies.append(Planted(where, {place: _word(honest, place) ^ FLIP}, {}))
         logits = struct.unpack(f"<{facts.vocabulary}f", honest.value(positions - 1, facts.logits))
     second = max((z, -id_) for id_, z in enumerate(logits) if id_ != bench.answer[-1])
     return [*lies, Planted(f"sampling: id {-second[1]} for {bench.answer[-1]}", {}, {}, wrong_id=-second[1])]
+
+
+def in_a_sum(held: Holding, place: Place, first: int, turns: int, where: str) -> Planted:
+    """A fold's sums are other ones from a turn on, and so is its word."""
+    behind = range(first, turns + 1)
+    sums = held.sums(*place, 0, behind)
+    said = {(*place, 0, turn): word ^ FLIP for turn, word in zip(behind, sums, strict=True)}
+    return Planted(f"{where}, sums from turn {first} of {turns}", {place: _word(held, place) ^ FLIP}, said)
+
+
+def in_a_chain(held: Holding, place: Place, shape: Node, where: str) -> Planted:
+    """The greatest of 16 chains ends with another sum; the word is what they join to."""
+    chains = list(struct.unpack("<16I", held.chains(*place)))
+    chain = max(range(16), key=lambda number: chains[number] & 0x7FFFFFFF)
+    chains[chain] ^= FLIP
+    turns = -(-(shape.turns(place[0]) - chain) // shape.lanes)
+    word = encoding.step(encoding.tree(shape), chains)
+    return Planted(f"{where}, chain {chain}", {place: word}, {(*place, chain, turns): chains[chain]})
 
 
 def measure(model: str, tokens: int, count: int, seed: int, describe: Describe) -> Iterator[Row]:

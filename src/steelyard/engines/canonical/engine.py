@@ -84,6 +84,7 @@ class CanonicalEngine:
             ends=head.ends(shape.vocabulary),
             quantization=head.quantization(),
             size_bytes=file.size,
+            state_width=shape.width,
         )
         sampler = Sampler(model.native, model.pool.run, shape.vocabulary)
         self._scheduler = Scheduler(model, sampler, pages, prefill)

@@ -4,6 +4,7 @@ A conviction by two receipts is one transaction; any other goes through a jury.
 """
 
 import logging
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -56,6 +57,10 @@ def _accuse(desk: Desk, playing: Playing, key: bytes, note: TicketNote) -> Ticke
     claim = packages.read(note.package, desk.domain).claim
     if note.twin is not None:
         ended = _convict_twice(desk, note, claim)
+        return _keep(desk, key, replace(note, ended=ended)) if ended else note
+    proof = playing.proof(claim)
+    if proof is not None:
+        ended = _convict(desk, note, claim, lambda tie: desk.cases.prove(packages.exhibit_of(claim), proof, tie))
         return _keep(desk, key, replace(note, ended=ended)) if ended else note
     receipt = claim.receipt_digest()
     case = desk.cases.find(receipt)
@@ -174,9 +179,8 @@ def _inclusion(desk: Desk, source: str, receipt: bytes, count: int) -> Inclusion
     return desk.road.post(source, "inclusions", query, Inclusion)
 
 
-def _convict_twice(desk: Desk, note: TicketNote, claim: Claim) -> str:
+def _convict(desk: Desk, note: TicketNote, claim: Claim, prove: Callable[[Tie | None], None]) -> str:
     """What became of it, or "" while the provider's claim is waited for (it repays the buyer)."""
-    assert note.twin is not None
     if desk.cases.convicted(claim.receipt_digest()):
         desk.ledger.collect()
         return "convicted"
@@ -187,8 +191,14 @@ def _convict_twice(desk: Desk, note: TicketNote, claim: Claim) -> str:
         log.info("receipt 0x%s not tied: %s", claim.receipt_digest().hex(), error)
     if tie is None and not _waited(desk, note):
         return ""
-    twin = Receipt.from_json(note.twin.record)
-    assert twin.order != ZERO32
-    desk.cases.convict_twice(packages.exhibit_of(claim), twin, signature_of(note.twin), tie)
+    prove(tie)
     desk.ledger.collect()
     return "convicted"
+
+
+def _convict_twice(desk: Desk, note: TicketNote, claim: Claim) -> str:
+    assert note.twin is not None
+    twin, signature = Receipt.from_json(note.twin.record), signature_of(note.twin)
+    assert twin.order != ZERO32
+    exhibit = packages.exhibit_of(claim)
+    return _convict(desk, note, claim, lambda tie: desk.cases.convict_twice(exhibit, twin, signature, tie))

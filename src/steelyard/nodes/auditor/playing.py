@@ -18,10 +18,13 @@ from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.games import Side, View
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.moves import Begin, BeginEarly, Forfeit, Move, Step
+from steelyard.protocol.proofs import Proof
 from steelyard.protocol.records import Level
+from steelyard.verification import checks
 from steelyard.verification.challenger import challenger_move, first_move
 from steelyard.verification.claim import Claim
 from steelyard.verification.holding import Hold
+from steelyard.verification.proofs import proof_of
 from steelyard.verification.transcript import Transcript
 from steelyard.work import generate
 
@@ -49,12 +52,18 @@ class Playing:
     """By case."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def proof(self, claim: Claim) -> Proof | None:
+        """Of a lie that records prove. Raises Unavailable("bench.model"), and what the ledger raises."""
+        known = packages.known(claim, self.desk.ledger)
+        return proof_of(known, self.desk.bench.card(known), lambda positions: self.desk.bench.hold(known)(positions))
+
     def goes_to_a_game(self, claim: Claim, case: Case, now: int) -> bool:
         """True if a contract should rule and no jury: at level `disputable` from the start; at level `audited` once a
         jury has failed to convict, if the game can follow the order."""
         order = claim.order
         if order.level == Level.DISPUTABLE:
-            return case.stage in (Stage.CHALLENGED, Stage.SEATED, Stage.OPENED)
+            takes = case.stage in (Stage.CHALLENGED, Stage.SEATED, Stage.OPENED)
+            return takes and self._position(claim, case).begin is not None  # a wrong prefix is the jury's
         asked = {"logprobs": order.logprobs, "top_k": order.top_k, "top_p": order.top_p}
         if case.stage is not Stage.OPENED or generate.not_lowered(grammar=order.grammar != ZERO32, **asked):
             return False
@@ -108,6 +117,8 @@ class Playing:
 
     def _read(self, claim: Claim, case: Case) -> Position:
         run = self.desk.bench.replay(claim)
-        begin = first_move(case.id, claim, self.desk.bench.card(claim), run)
+        begin = None  # under another model root, or behind another prefix, a liar's run is true
+        if checks.model_root(claim) is None and checks.repeats_prefix(claim) is None:
+            begin = first_move(case.id, claim, self.desk.bench.card(claim), run)
         hold = self.desk.bench.hold(claim)
         return Position(begin, Transcript.of(claim, run.leaves), hold)

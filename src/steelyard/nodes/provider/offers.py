@@ -13,6 +13,7 @@ from steelyard.market.ledger import Model
 from steelyard.nodes.provider.accounts import MOST_UNPAID
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.games import MOST_STATE
 from steelyard.protocol.keys import Key
 from steelyard.protocol.records import SOLD, Kind, Level, Offer
 from steelyard.protocol.units import Seconds
@@ -62,6 +63,9 @@ def require_sellable(card: Card, model: Model, prices: Sequence[Prices], limits:
             raise Refused("offer.level", f"{price.level.name.lower()} is not sold yet")
         if price.level != Level.OPEN and not (card.canonical and model.registration.public_weights):
             raise Refused("offer.level", f"{price.level.name.lower()} needs a canonical engine and public weights")
+        if price.level != Level.OPEN and card.state_width > MOST_STATE:
+            told = f"a state of {card.state_width} numbers, a game opens {MOST_STATE}: we could not defend it"
+            raise Refused("offer.level", f"{price.level.name.lower()}: {told}")
     if not 1 <= limits.max_unpaid <= MOST_UNPAID:
         raise Refused("offer.max-unpaid", f"{limits.max_unpaid}, from 1 to {MOST_UNPAID}")
 
