@@ -36,13 +36,7 @@ def app(
 ) -> ASGIApp:
     """Routes of `messages.PATHS`, `/health`, `/metrics`. `lists` signs offers anew before the old ones run out; it is
     asked once an hour. The app's end ends runs, claims, games and engine."""
-    provider.metrics.watch(
-        running=lambda: len(provider.runs),
-        vouched=lambda: sum(voucher.amount for voucher, _ in provider.accounts.vouchers()),
-    )
-
-    if isinstance(provider.engine, Measured):
-        provider.metrics.watch_engine(provider.engine.measures)
+    _watch(provider)
 
     async def offers(_: Request) -> Response:
         return reply(_offers(provider))
@@ -93,6 +87,15 @@ def app(
         Route("/metrics", metrics),
     ]
     return node_app(routes, lifespan=partial(_lifespan, provider, claimer, defender, lists))
+
+
+def _watch(provider: Provider) -> None:
+    provider.metrics.watch(
+        running=lambda: len(provider.runs),
+        vouched=lambda: sum(voucher.amount for voucher, _ in provider.accounts.vouchers()),
+    )
+    if isinstance(provider.engine, Measured):
+        provider.metrics.watch_engine(provider.engine.measures)
 
 
 def _offers(provider: Provider) -> Offers:
