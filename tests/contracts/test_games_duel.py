@@ -85,7 +85,7 @@ def assert_acquitted(duel: Duel) -> None:
 
 @pytest.mark.parametrize("name", DEFENDERS)
 def test_a_liar_loses_on_chain_as_before_the_referee(room: DuelRoom, name: str) -> None:
-    """GAM-1 to GAM-21, GAM-30 to GAM-33, GAM-35."""
+    """GAM-1 to GAM-4, GAM-10 to GAM-16, GAM-20, GAM-21, GAM-30 to GAM-33, GAM-35."""
     liar = DEFENDERS[name]
     duel = begun(room, liar.sells(room))
     duel.finish(liar.plays(duel.deal))
@@ -98,7 +98,7 @@ def test_a_liar_loses_on_chain_as_before_the_referee(room: DuelRoom, name: str) 
 
 @pytest.mark.parametrize("name", CHALLENGERS)
 def test_who_points_wrongly_loses_its_stake_and_pays_for_each_move(room: DuelRoom, name: str) -> None:
-    """GAM-11 to GAM-21, GAM-33: an honest defender wins, whatever is moved against it."""
+    """GAM-11 to GAM-16, GAM-20, GAM-21, GAM-33: an honest defender wins, whatever is moved against it."""
     wrong = CHALLENGERS[name]
     duel = begun(room, wrong.sells(room))
     duel.finish(challenges=wrong.plays(duel.deal))
