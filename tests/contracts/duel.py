@@ -2,7 +2,7 @@
 and disputed at both tables at once, which must agree after every move."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
@@ -259,19 +259,24 @@ def flat(value: Any) -> Any:
 
 KEPT_AT_THE_END = ("case", "stage", "defender", "challenger", "receipt", "model_root", "prompt_root", "response_root")
 KEPT_AT_THE_END += ("position", "node", "element", "elements", "lanes", "join", "chain", "low", "high", "low_word")
-KEPT_AT_THE_END += ("claimed", "positions", "answer_units", "moves", "posts", "words", "outcome", "why")
-SHOWS_AT = (Stage.POST, Stage.POINT)
+KEPT_AT_THE_END += ("claimed", "positions", "answer_units", "moves", "words", "outcome", "why")
+NAMES = [named.name for named in fields(View)]
 
 
 def expected(other: View, seen: View) -> View:
     """What a contract shows of the referee's view: heads are hashed otherwise, and storage is used twice, so that
     what is needed no more reads as zero, or is what `seen` has."""
-    if other.stage == Stage.OVER:
-        return replace(seen, **{name: getattr(other, name) for name in KEPT_AT_THE_END})
+    if other.stage == Stage.OVER:  # no event says what was posted last, unless it was pointed at
+        posts = tuple(post if post.index is not None else replace(post, place=Place.NONE) for post in other.posts)
+        return replace(seen, posts=posts, **{name: getattr(other, name) for name in KEPT_AT_THE_END})
     begun = other.stage <= Stage.BEGUN or other.place == Place.EVIDENCE
     narrowed = Place.LEAVES <= other.place <= Place.TURNS
     leaf = (other.stage, other.place) in ((Stage.SAY, Place.WORDS), (Stage.BEGUN, Place.NONE))
-    shows = other.stage in SHOWS_AT or (leaf and other.rival == NOTHING) or (leaf and other.place == Place.WORDS)
+    shows = (
+        other.stage in (Stage.POST, Stage.POINT)
+        or (leaf and other.rival == NOTHING)
+        or (leaf and other.place == Place.WORDS)
+    )
     return replace(
         other,
         head=seen.head,
@@ -319,7 +324,7 @@ class Duel:
         self.room.turn(seconds)
         rule = rule_of(lambda: OnPyrevm(self.room, by).play(move))
         other = rule_of(lambda: self.referee.play(self._beside(move), by.address, self.room.now))
-        assert (rule, type(move).__name__) == (other, type(move).__name__)
+        assert rule == other, f"{type(move).__name__}: {rule or 'taken'} on chain, {other or 'taken'} by the referee"
         if rule:
             raise Refused(rule, "at both tables")
         self.views.append(self.seen())
@@ -330,7 +335,8 @@ class Duel:
         """What the contract shows, which is what the referee does."""
         view = OnPyrevm(self.room, self.challenger).view(self.case)
         assert view is not None
-        assert view == expected(self.referee.games[self.case], view)
+        other = expected(self.referee.games[self.case], view)
+        assert [name for name in NAMES if getattr(view, name) != getattr(other, name)] == []
         return view
 
     def _beside(self, move: Move) -> Move:
@@ -354,6 +360,7 @@ class Duel:
         assert side is not None
         player, by = (defends, PAUL) if side is Side.DEFENDER else (challenges, self.challenger)
         move = player(self.view)
+        assert move == player(replace(self.referee.games[self.case], head=self.view.head))
         try:
             if move is not None:
                 self.play(move, by)

@@ -352,15 +352,14 @@ def names_another_graph(view: View, move: Move) -> Move:
 
 
 def opens_another_operand(deal: Deal) -> Player:
-    """Each opening is right, but of what the element after this one takes."""
+    """The opening is right, but of what an element of another leaf takes."""
 
     def change(view: View, move: Move) -> Move:
         if not isinstance(move, Step):
             return move
-        other = replace(view, element=view.element + 32)
-        found = challenger(deal)(other)
+        found = challenger(deal)(replace(view, element=view.element - 32))
         assert isinstance(found, Step)
-        return replace(move, openings=found.openings, uses=found.uses)
+        return replace(move, openings=found.openings)
 
     return otherwise(challenger(deal, FOLD), change)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from courtroom import ANN, BOND, EVE, NO_TIE, PAUL, Sale
-from gameroom import REPLY, SALT, TEXT, GameRoom, Goods, unit_leaf
+from gameroom import PROMPT_SALT, REPLY, SALT, TEXT, GameRoom, Goods, unit_leaf
 from test_rulings import refused
-from toy_run import BEST, ENDS, FACTS, MODEL
+from toy_run import BEST, ENDS, FACTS, MODEL, VOCABULARY
 
 from steelyard.protocol import merkle
 from steelyard.protocol.records import Level
@@ -108,10 +108,37 @@ def test_an_end_in_a_prefix_is_the_buyers_gam_42(room):
         convict_end(room, goods, 0)
 
 
+@pytest.mark.parametrize("answer", [(BEST, VOCABULARY), (VOCABULARY + 7,)])
+def test_a_unit_that_is_none_of_the_vocabulary_convicts_gam_42(room, answer):
+    goods = room.goods(answer=answer)
+    convict_end(room, goods, len(answer) - 1)
+    assert room.court.convicted(goods.sale.digest)
+
+
+def convict_prefix(room: GameRoom, goods: Goods, index: int, **changes: Any) -> None:
+    """Shows that a unit of the answer is not the delivered prefix's."""
+    answer, first = goods.sale.answer, goods.sale.order.answer_from
+    usual = {"index": index, "answered": unit_leaf(answer, SALT, index)}
+    usual["ordered"] = unit_leaf(TEXT, PROMPT_SALT, min(first + index, len(TEXT) - 1))
+    room.proofs.convict_prefix(*signed(goods.sale), *(usual | changes).values(), NO_TIE, by=EVE)
+
+
+def test_another_prefix_than_the_delivered_one_convicts_gam_42(room):
+    goods = room.goods(answer=(TEXT[68], BEST, *REPLY), answer_from=68)
+    for index in (0, 2):
+        with refused("proofs.no-lie"):
+            convict_prefix(room, goods, index)
+    with refused("games.unit"):
+        convict_prefix(room, goods, 1, ordered=unit_leaf((*TEXT[:-1], 7), PROMPT_SALT, 69))
+    convict_prefix(room, goods, 1)
+    assert room.held(PAUL) == BOND - room.stake(goods.sale)
+
+
 PROOFS: dict[str, Callable[[GameRoom, Goods], Any]] = {
     "model": lambda room, goods: room.proofs.convict_model(*signed(goods.sale), NO_TIE, by=EVE),
     "count": lambda room, goods: room.proofs.convict_count(*signed(goods.sale), NO_TIE, by=EVE),
     "end": lambda room, goods: convict_end(room, goods, 0),
+    "prefix": lambda room, goods: convict_prefix(room, goods, 0),
 }
 
 

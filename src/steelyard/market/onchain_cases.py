@@ -171,15 +171,14 @@ class OnchainCases:
 
     def prove(self, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
         """See the port."""
-        convicts = {
+        convicts: dict[type[Proof], Callable[..., object]] = {
             OtherModel: self.proofs.convict_model,
             TooMany: self.proofs.convict_count,
             BadUnit: self.proofs.convict_end,
             OtherPrefix: self.proofs.convict_prefix,
         }
-        send: Callable[..., object] = convicts[type(proof)]
         shown = (_shown(exhibit), exhibit.order_signature, exhibit.receipt_signature)
-        send(*shown, *astuple(proof), NO_TIE if tie is None else astuple(tie))
+        convicts[type(proof)](*shown, *astuple(proof), NO_TIE if tie is None else astuple(tie))
 
     def join(self, encryption_key: bytes, url: str, stake: MicroToken) -> None:
         """See the port. Once in the pool, only a changed key or URL is sent."""
