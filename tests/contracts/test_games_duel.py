@@ -134,7 +134,7 @@ SOME = settings(max_examples=max(5, settings.default.max_examples // 3))  # type
 @example(lie=CHAIN)
 @example(lie=START)
 def test_a_lie_anywhere_is_where_the_game_ends(lie: Lie) -> None:
-    """GAM-10 to GAM-21: in few rounds, each of which fits into a block many times."""
+    """GAM-10 to GAM-16, GAM-20, GAM-21: in few rounds, each of which fits into a block many times."""
     room = DuelRoom()
     duel = begun(room, room.deal(lie))
     end = duel.finish()
