@@ -42,7 +42,8 @@ class Court:
 @pytest.fixture
 def court(monkeypatch: pytest.MonkeyPatch) -> Court:
     found = Court()
-    monkeypatch.setattr(disputes, "_open", lambda _: (found, found))
+    monkeypatch.setattr(disputes.Place, "ledger", lambda _: found)
+    monkeypatch.setattr(disputes, "_disputes", lambda _: found)
     return found
 
 
