@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from auditing import KEYS, NOW, ORDER, PROMPT, STALL, TOY, Town, package_of, serve
-from claims import DOMAIN, PROVIDER, STRANGER, cancelled, run, signed_again
+from claims import DOMAIN, PROVIDER, STRANGER, Stall, cancelled, run, signed_again
 from steelyard.engines.alphabet import Alphabet
 from steelyard.market.cases import Consent, Exhibit, Opening, Stage, Tie
 from steelyard.market.toy_cases import ToyCases
@@ -21,7 +21,7 @@ from steelyard.protocol import merkle, roots
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.proofs import BadUnit, OtherModel, Proof, TooMany
-from steelyard.protocol.records import AuditTicket, Vote
+from steelyard.protocol.records import AuditTicket, Level, Vote
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.claim import Claim
 from steelyard.wire.messages import AuditPackage, Message, sign_record, signature_of
@@ -188,6 +188,19 @@ def test_what_records_prove_needs_no_case_gam_41_gam_42(
         root, opened = claim.receipt.model_root, shown.unit
         assert merkle.verify(root, shown.leaves, 2, merkle.leaf_hash(shown.facts), shown.path)
         assert (shown.index, opened.units[4:8]) == (1, (2**31).to_bytes(4, "little"))
+
+
+def test_a_prefix_that_no_run_gives_is_the_jurys_even_at_level_disputable(town: Town) -> None:
+    """No claim of a game is about a unit of a prefix: the case would wait for ever."""
+    stall = Stall(TOY.card.model_root, level=Level.DISPUTABLE)
+    order = stall.order(PROMPT, answer_from=len(PROMPT) - 2)
+    found = run(TOY, stall.order(PROMPT), PROMPT)
+    claim = stall.claim(order, PROMPT, [step.id for step in found], [step.leaf for step in found])
+    serve(town, claim)
+    town.pay(claim)
+    town.run()
+    assert town.verdict()[1].startswith("prefix: ")
+    assert cases(town) == [(Stage.RULED, Outcome.CHEATED)]
 
 
 def test_a_second_receipt_that_the_provider_did_not_sign_convicts_nobody(town: Town) -> None:

@@ -102,14 +102,16 @@ class Defender:
             log.exception("%s", self.last_error)
 
     def _watch(self) -> None:
-        """Journals every case against a receipt of ours, with how far we have read."""
+        """Journals every case against a receipt of ours, with how far we have read. One that was ruled is watched again
+        if a reorganisation took its ruling back: its events are read once more."""
         journal = self.provider.journal
         kept = journal.get("game-cursor", CURSOR)
         cursor = json.loads(kept.body)["cursor"] if kept else 0
         news, then = self.cases.news(cursor)
         new = []
         for case in news:
-            found = self.cases.case(case) if journal.get("game", case) is None else None
+            known = journal.get("game", case)
+            found = self.cases.case(case) if known is None or known.state == CLOSED else None
             if found is not None and found.provider == self.provider.key.address and found.stage is not Stage.RULED:
                 new.append(Document("game", case, WATCHED, found.receipt))
         if new or then != cursor:
@@ -119,10 +121,11 @@ class Defender:
 
     def _advance(self, key: bytes) -> None:
         case = self.cases.case(key)
-        if case is None or case.stage is Stage.RULED:
+        if case is None:
+            return  # the chain went back behind its challenge, or whom we ask has not seen it yet: it may come again
+        if case.stage is Stage.RULED:
             self.provider.journal.write(Document("game", key, CLOSED, b""))
-            if case is not None:
-                self.provider.ledger.collect()
+            self.provider.ledger.collect()
             return
         if case.stage is Stage.PLAYING:
             view = self.games.view(key)
