@@ -4,7 +4,8 @@ Everything around an auditor is a toy; the auditor itself is the real one over a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 from claims import DOMAIN, PROVIDER, SESSION, Stall
 from steelyard.engines.alphabet import Alphabet
 from steelyard.engines.base import Engine
+from steelyard.market.cases import Stage
 from steelyard.market.journal import Journal
 from steelyard.market.ledger import Channel, Model
 from steelyard.market.ledger import Claim as Paid
@@ -25,8 +27,10 @@ from steelyard.nodes.auditor.settings import Settings
 from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused, Unavailable
+from steelyard.protocol.games import View
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
+from steelyard.protocol.moves import Appeal, Begin, BeginEarly, Move
 from steelyard.protocol.records import AuditTicket, VerdictRecord
 from steelyard.protocol.roots import receipts_root
 from steelyard.verification.claim import Claim
@@ -232,6 +236,28 @@ def _key(address: str) -> Key:
 
 
 @dataclass
+class ToyGames:
+    """`market.games.Games` in memory, without rules: what it shows is put there, what is played is kept. A move that
+    opens a game takes the case from the jury."""
+
+    court: Court
+    views: dict[bytes, View] = field(default_factory=dict)
+    played: list[Move] = field(default_factory=list)
+
+    def view(self, case: bytes) -> View | None:
+        return self.views.get(case)
+
+    def news(self, cursor: int) -> tuple[list[bytes], int]:
+        del cursor
+        return list(self.views), 0
+
+    def play(self, move: Move) -> None:
+        self.played.append(move)
+        if isinstance(move, Begin | BeginEarly | Appeal):
+            self.court.put(replace(self.court.cases[move.case], stage=Stage.PLAYING))
+
+
+@dataclass
 class Town:
     """Four auditors with all that is around them."""
 
@@ -241,11 +267,14 @@ class Town:
     """Auditor -> its engines, where they are not the honest toy."""
     road: ToyRoad = field(default_factory=ToyRoad)
     court: Court = field(init=False)
+    games: ToyGames = field(init=False)
     ledgers: list[ToyLedger] = field(init=False)
     nodes: list[Node] = field(default_factory=list)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def __post_init__(self) -> None:
         self.court = Court(DOMAIN, lambda: self.now)
+        self.games = ToyGames(self.court)
         self.ledgers = [ToyLedger(lambda: self.now, account=key.address) for key in KEYS]
         self.nodes = [self.auditor(i) for i in range(len(KEYS))]
 
@@ -271,8 +300,8 @@ class Town:
         if killer is not None:
             journal, cases, road = Deadly(journal, killer), Deadly(cases, killer), Deadly(road, killer)
         ledger: Any = self.ledgers[i]
-        ports = journal, ledger, cases, NoGames(), road
-        desk = Desk(self.settings(i), DOMAIN, *ports, Bench(made), lambda: float(self.now))
+        ports = journal, ledger, cases, self.games, road, Bench(made)
+        desk = Desk(self.settings(i), DOMAIN, *ports, lambda: float(self.now))
         return Node(desk, Tries(lambda: float(self.now)))
 
     def restart(self, i: int, killer: Killer | None = None) -> None:
@@ -282,6 +311,7 @@ class Town:
         self.nodes[i] = self.auditor(i, killer)
 
     def close(self) -> None:
+        self.pool.shutdown()
         for node in self.nodes:
             journal: Any = node.desk.journal
             (journal._port if isinstance(journal, Deadly) else journal).close()
@@ -305,6 +335,7 @@ class Town:
             self.nodes[i].audit_once()
             self.nodes[i].accuse_once()
             self.nodes[i].sit_once()
+            self.nodes[i].play_once(self.pool)
         self.now += 1
 
     def run(self, rounds: int = 60) -> None:

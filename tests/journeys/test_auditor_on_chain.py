@@ -18,6 +18,7 @@ from steelyard.market.cases import Consent, Opening, Stage
 from steelyard.market.journal import Journal
 from steelyard.market.onchain import OnchainLedger
 from steelyard.market.onchain_cases import OnchainCases
+from steelyard.market.onchain_games import OnchainGames
 from steelyard.nodes.auditor import notes, packages, sealing, tickets
 from steelyard.nodes.auditor.bench import Bench
 from steelyard.nodes.auditor.desk import Desk, Tries
@@ -149,7 +150,8 @@ def auditor(court: Court, i: int) -> Node:
     )
     journal, cases = Journal(court.folder / f"{i}.sqlite"), OnchainCases(chain, court.ledger.deployment)
     clock = lambda: court.now  # noqa: E731
-    desk = Desk(settings, ledger.domain, journal, ledger, cases, court.road, Bench([TOY]), clock)
+    ports = journal, ledger, cases, OnchainGames(chain, court.ledger.deployment), court.road, Bench([TOY])
+    desk = Desk(settings, ledger.domain, *ports, clock)
     return Node(desk, Tries(clock))
 
 

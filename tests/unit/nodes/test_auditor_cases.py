@@ -20,6 +20,7 @@ from steelyard.nodes.auditor.playing import Playing
 from steelyard.protocol import merkle, roots
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import ZERO32, sha256
+from steelyard.protocol.moves import BeginEarly
 from steelyard.protocol.proofs import BadUnit, OtherModel, Proof, TooMany
 from steelyard.protocol.records import AuditTicket, Level, Vote
 from steelyard.protocol.verdicts import Outcome
@@ -310,11 +311,15 @@ def test_a_stream_cut_early_is_convicted_when_the_provider_itself_shows_no_cance
     assert cases(town) == [(Stage.RULED, Outcome.CHEATED)]
 
 
-def test_a_stream_cut_early_by_a_provider_that_jurors_cannot_reach_is_not_convicted(town: Town) -> None:
+def test_a_stream_cut_early_by_a_provider_that_jurors_cannot_reach_has_to_be_explained_to_the_contract(
+    town: Town,
+) -> None:
     serve(town, SHORT)
     town.road.provider_speaks = False
     town.run()
-    assert cases(town) == [(Stage.RULED, Outcome.CANNOT_TELL)]
+    assert {vote.outcome for vote in votes(town)} == {Outcome.CANNOT_TELL}
+    assert cases(town) == [(Stage.PLAYING, None)]
+    assert isinstance(town.games.played[0], BeginEarly)
     assert not town.court.slashed
 
 

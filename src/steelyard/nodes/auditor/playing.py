@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
-from steelyard.market.cases import Case, Stage
+from steelyard.market.cases import NEVER, Case, Stage
 from steelyard.nodes.auditor import notes, packages
 from steelyard.nodes.auditor.desk import Desk
 from steelyard.nodes.auditor.notes import TicketNote
@@ -50,7 +50,8 @@ class Playing:
     desk: Desk
     _kept: dict[bytes, Position] = field(default_factory=dict)
     """By case."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    """Held while a move is computed: a run is asked by one game at a time, and let go between two moves."""
 
     def proof(self, claim: Claim) -> Proof | None:
         """Of a lie that records prove. Raises Unavailable("bench.model"), and what the ledger raises."""
@@ -59,16 +60,22 @@ class Playing:
 
     def goes_to_a_game(self, claim: Claim, case: Case, now: int) -> bool:
         """True if a contract should rule and no jury: at level `disputable` from the start; at level `audited` once a
-        jury has failed to convict, if the game can follow the order."""
+        jury has failed to convict, if the game can follow the order. False once it is too late, and where our run gives
+        no reason for one."""
         order = claim.order
+        if NEVER < (case.settles_at if case.stage is Stage.OPENED else case.open_until) < now:
+            return False
         if order.level == Level.DISPUTABLE:
-            takes = case.stage in (Stage.CHALLENGED, Stage.SEATED, Stage.OPENED)
-            return takes and self._position(claim, case).begin is not None  # a wrong prefix is the jury's
+            playable = case.stage in (Stage.CHALLENGED, Stage.SEATED, Stage.OPENED)
+            return playable and self._position(claim, case).begin is not None
         asked = {"logprobs": order.logprobs, "top_k": order.top_k, "top_p": order.top_p}
         if case.stage is not Stage.OPENED or generate.not_lowered(grammar=order.grammar != ZERO32, **asked):
             return False
         spoken = case.revealed == len(case.seats) or now > case.reveal_until
-        return spoken and not case.condemned and self.desk.bench.holds(claim.model_root)
+        if not spoken or case.condemned:
+            return False
+        shows = self.desk.bench.holds(packages.known(claim, self.desk.ledger).model_root)
+        return shows and self._position(claim, case).begin is not None
 
     def begin(self, claim: Claim, case: Case) -> None:
         """Takes the case to a game. Raises Unavailable("case.game") if our run gives no reason to."""
@@ -97,11 +104,14 @@ class Playing:
         self.desk.games.play(move)
 
     def _move(self, view: View, claim: Claim, case: Case) -> Move | None:
+        if self.desk.cases.convicted(case.receipt):
+            return Forfeit(view.case)  # in another game: our stake is released (GAM-34)
         if game.to_move(view) is Side.DEFENDER:
             late = self.desk.ledger.now() > view.since + view.defender_clock
             return Forfeit(view.case) if late else None
-        position = self._position(claim, case)
-        return challenger_move(view, position.hold, position.script, position.begin)
+        with self._lock:
+            position = self._position(claim, case)
+            return challenger_move(view, position.hold, position.script, position.begin)
 
     def _tied(self, note: TicketNote, case: Case) -> bool:
         """A conviction repays the buyer only if the receipt is tied to a claim: that is waited for, a while."""
@@ -116,9 +126,11 @@ class Playing:
             return self._kept[case.id]
 
     def _read(self, claim: Claim, case: Case) -> Position:
+        card, hold = self.desk.bench.card(claim), self.desk.bench.hold(claim)
+        if checks.model_root(claim) or checks.known_units(claim, card) or checks.overrun(claim, card.ends):
+            return Position(None, Transcript.of(claim, ()), hold)  # signed as it is: no run shows it, a jury sees it
         run = self.desk.bench.replay(claim)
-        begin = None  # under another model root, or behind another prefix, a liar's run is true
-        if checks.model_root(claim) is None and checks.repeats_prefix(claim) is None:
-            begin = first_move(case.id, claim, self.desk.bench.card(claim), run)
-        hold = self.desk.bench.hold(claim)
+        begin = None  # behind another prefix than the ordered one, a liar's run is true
+        if checks.repeats_prefix(claim) is None:
+            begin = first_move(case.id, claim, card, run)
         return Position(begin, Transcript.of(claim, run.leaves), hold)

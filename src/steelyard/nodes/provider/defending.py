@@ -24,6 +24,7 @@ from steelyard.protocol import roots
 from steelyard.protocol.eip712 import read_hex
 from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.games import Side, View
+from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.moves import Appeal, Forfeit, Move, Shown
 from steelyard.protocol.records import Cancel, Order, Receipt
 from steelyard.verification.defender import Ended, defender_move
@@ -65,6 +66,8 @@ class Defender:
         self.provider, self.cases, self.games, self.seconds = provider, cases, games, seconds
         self.runs = Runs(provider.engine)
         self.last_error: str | None = None
+        self._computing = threading.Lock()
+        """A run is asked by one game at a time, and let go between two moves."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._rounds, name="defender", daemon=True)
         self._movers = ThreadPoolExecutor(AT_ONCE, "game")
@@ -102,16 +105,16 @@ class Defender:
             log.exception("%s", self.last_error)
 
     def _watch(self) -> None:
-        """Journals every case against a receipt of ours, with how far we have read. One that was ruled is watched again
-        if a reorganisation took its ruling back: its events are read once more."""
+        """Journals every case against a receipt of ours, with how far we have read. The last blocks are read again: a
+        case that ended, or was gone, in blocks that are others now is watched again."""
         journal = self.provider.journal
-        kept = journal.get("game-cursor", CURSOR)
-        cursor = json.loads(kept.body)["cursor"] if kept else 0
+        read = journal.get("game-cursor", CURSOR)
+        cursor = json.loads(read.body)["cursor"] if read else 0
         news, then = self.cases.news(cursor)
         new = []
         for case in news:
-            known = journal.get("game", case)
-            found = self.cases.case(case) if known is None or known.state == CLOSED else None
+            kept = journal.get("game", case)
+            found = self.cases.case(case) if kept is None or kept.state != WATCHED else None
             if found is not None and found.provider == self.provider.key.address and found.stage is not Stage.RULED:
                 new.append(Document("game", case, WATCHED, found.receipt))
         if new or then != cursor:
@@ -140,16 +143,21 @@ class Defender:
             late = self.provider.ledger.now() > view.since + view.challenger_clock
             return Forfeit(view.case) if late else None
         sold = self._sold(case.receipt)
-        hold = self.runs.hold(sold.ids, sold.order.answer_from)
-        return defender_move(view, hold, sold.script, sold.ended)
+        with self._computing:
+            hold = self.runs.hold(sold.ids, sold.order.answer_from)
+            return defender_move(view, hold, sold.script, sold.ended)
 
     def _appeal(self, case: Case) -> Move | None:
         """A jury that is about to convict a receipt which our own run confirms is wrong, and a contract can tell."""
         if not case.condemned:
             return None
         sold = self._sold(case.receipt)
-        run = self.provider.engine.replay(generate.job_of(sold.order, sold.prompt), sold.generated)
-        prefix = len(sold.prompt) - sold.order.answer_from
+        order = sold.order
+        asked = {"logprobs": order.logprobs, "top_k": order.top_k, "top_p": order.top_p}
+        if generate.not_lowered(grammar=order.grammar != ZERO32, **asked):
+            return None
+        run = self.provider.engine.replay(generate.job_of(order, sold.prompt), sold.generated)
+        prefix = len(sold.prompt) - order.answer_from
         if roots.evidence_root(run.leaves, sold.script.answer_salt, prefix) != sold.receipt.evidence_root:
             return None
         log.warning("case 0x%s: the jury is wrong, appealed", case.id.hex())
