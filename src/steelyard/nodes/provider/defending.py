@@ -130,7 +130,9 @@ class Defender:
             self.provider.journal.write(Document("game", key, CLOSED, b""))
             self.provider.ledger.collect()
             return
-        if case.stage is Stage.PLAYING:
+        if case.stage is Stage.PLAYING and self.cases.convicted(case.receipt):
+            move: Move | None = Forfeit(key)  # elsewhere: nobody loses here, and stakes are free again (GAM-34)
+        elif case.stage is Stage.PLAYING:
             view = self.games.view(key)
             move = None if view is None else self._move(view, case)
         else:
