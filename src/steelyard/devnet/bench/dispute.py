@@ -51,6 +51,8 @@ from steelyard.work import generate
 TICKET: Final = 2  # basis of contracts/Rulings.vy
 BOND: Final = 2_000 * MICRO
 FLIP: Final = 1 << 20
+QUESTION: Final = "Tell me a long story about a merchant, her two sons and a pair of scales."
+"""Whose answer does not end by itself before 64 units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +286,7 @@ def measure(model: str, tokens: int, count: int, seed: int, describe: Describe) 
     store, a file, or `alphabet`."""
     spec = model if model == "alphabet" else f"canonical:{model}?threads=1"
     engine, text = catalog.load(spec)
-    prompt = text.render([{"role": "user", "content": "In one sentence: why does a market need honest scales?"}])
+    prompt = text.render([{"role": "user", "content": QUESTION}])
     with ExitStack() as stack:
         stack.callback(engine.close)
         bench = Bench(engine, tokens, prompt, describe, stack)
