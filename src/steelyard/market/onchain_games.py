@@ -141,6 +141,8 @@ def view_of(case: bytes, head: bytes, game: GameOf, events: Sequence[Event]) -> 
         match event:
             case Posted():
                 posts.append(Post(view.place, event.children))
+            case Pointed() if not posts:
+                raise Unavailable("chain.behind", f"case 0x{case.hex()}: pointed at nothing that was posted")
             case Pointed():
                 posts[-1] = replace(posts[-1], place=Place(event.place), index=event.index)
             case Said():
