@@ -21,9 +21,9 @@ def test_the_demo_catches_every_liar_repays_the_buyer_and_conserves_money(tmp_pa
     figures = json.loads((tmp_path / "demo.json").read_text())
     fates = {(fate["name"], fate["level"]): fate for fate in figures["liars"]}
     assert {name for name, _ in fates} == set(LIARS)
-    assert all(fate["caught"] == (level == "audited") for (_, level), fate in fates.items())
+    assert all(fate["caught"] == (level != "open") for (_, level), fate in fates.items())
     slashed = {name for (name, _), fate in fates.items() if fate["slashed"]}
-    assert slashed == {"lower-bits", "prompt-swapped", "canned", "two-receipts"}
+    assert slashed == {"lower-bits", "prompt-swapped", "canned", "flipped-bit", "two-receipts"}
     assert figures["conserved"]
     assert figures["refunded"] > 0
     assert figures["royalties"] > 0
