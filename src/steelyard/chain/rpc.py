@@ -24,6 +24,8 @@ from steelyard.protocol.units import Address, Timestamp
 TIMEOUT = 20.0
 MINED_WITHIN = 120.0
 POLL = 0.05
+LOOK_EVERY = 20  # polls: whether what is not mined still can be
+GONE = 3  # looks in a row that say no
 MAX_ANSWER = 64 << 20
 TIP = 10**9  # 1 gwei
 NONCE_TRIES = 3
@@ -202,9 +204,15 @@ class RpcChain:
 
     def _wait(self, tx_hash: str, request: dict[str, str]) -> Mined:
         deadline = time.monotonic() + MINED_WITHIN
+        polls = gone = 0
         while (receipt := self.rpc("eth_getTransactionReceipt", tx_hash)) is None:
             if time.monotonic() > deadline:
                 raise Unavailable("chain.timeout", f"{tx_hash} not mined within {MINED_WITHIN:.0f} s")
+            polls += 1
+            if polls % LOOK_EVERY == 0:
+                gone = gone + 1 if self._is_gone(tx_hash) else 0
+            if gone == GONE:
+                raise Unavailable("chain.dropped", f"{tx_hash} will not be mined: a reorganisation took what it needs")
             time.sleep(POLL)
         if int(receipt["status"], 16) != 1:
             raise self._why(tx_hash, request, receipt["blockNumber"])
@@ -216,6 +224,11 @@ class RpcChain:
             checksum(contract) if contract else None,
             tuple(read_log(log) for log in receipt["logs"]),
         )
+
+    def _is_gone(self, tx_hash: str) -> bool:
+        """True if the endpoint has lost it, or one of the account's before it: then it would wait for ever."""
+        found = self.rpc("eth_getTransactionByHash", tx_hash)
+        return found is None or int(found["nonce"], 16) > self._count(found["from"], "pending")
 
     def _why(self, tx_hash: str, request: dict[str, str], block: str) -> Refused | Unavailable:
         """Why a mined transaction reverted: the same call on the state after its block, if that says it."""

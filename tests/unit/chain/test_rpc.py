@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 
+from steelyard.chain import rpc
 from steelyard.chain.codec import decode, split
 from steelyard.chain.rpc import Rpc, RpcChain, RpcError, refusal
 from steelyard.protocol.errors import Refused, Unavailable
+from steelyard.protocol.keys import ZERO_ADDRESS
 
 
 def revert(reason: str) -> str:
@@ -108,3 +110,38 @@ def test_return_values_that_are_too_short_are_unavailable_not_a_traceback() -> N
 def test_a_tuple_type_splits_at_its_own_commas_only() -> None:
     assert split("uint8,(address,bytes32)[],string") == ["uint8", "(address,bytes32)[]", "string"]
     assert split("") == []
+
+
+GONE: dict[str, tuple[dict[str, str] | None, int]] = {
+    "the endpoint does not know it": (None, 7),
+    "one before it is missing": ({"nonce": "0x9", "from": ZERO_ADDRESS}, 8),
+}
+"""What is said of a transaction, and how many the account has sent, those in flight included."""
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_a_transaction_that_a_reorganisation_took_is_not_waited_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, sent = GONE[name]
+    told: dict[str, object] = {"eth_getTransactionByHash": found, "eth_getTransactionCount": hex(sent)}
+    chain: Any = object.__new__(rpc.RpcChain)
+    chain.rpc = lambda method, *_: told.get(method)
+    monkeypatch.setattr(rpc, "POLL", 0.0)
+    with pytest.raises(Unavailable, match=r"chain\.dropped"):
+        chain._wait("0x01", {})
+
+
+def test_a_transaction_that_is_only_slow_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls: list[str] = []
+
+    def said(method: str, *_: object) -> object:
+        polls.append(method)
+        mined = {"status": "0x1", "blockNumber": "0x5", "gasUsed": "0x1", "logs": []}
+        flying = {"nonce": "0x7", "from": ZERO_ADDRESS}
+        slow = mined if len(polls) > 5 * rpc.LOOK_EVERY else None
+        return {"eth_getTransactionByHash": flying, "eth_getTransactionCount": "0x8"}.get(method, slow)
+
+    chain: Any = object.__new__(rpc.RpcChain)
+    chain.rpc = said
+    monkeypatch.setattr(rpc, "POLL", 0.0)
+    assert chain._wait("0x01", {}).block == 5
+    assert polls.count("eth_getTransactionByHash") > rpc.GONE

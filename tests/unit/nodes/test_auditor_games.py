@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from steelyard.verification.claim import Claim
 CLOCK = 600
 
 
-def lie(level: Level, **changes: object) -> Claim:
+def lie(level: Level, **changes: Any) -> Claim:
     stall = Stall(TOY.card.model_root, level)
     return stall.sell(Alphabet(lie_from=2), stall.order(PROMPT, **changes), PROMPT)
 
@@ -111,7 +112,7 @@ def test_a_challenge_that_has_lapsed_is_settled_and_not_played(town: Town, monke
 # -- in the game -------------------------------------------------------------------------------------------------------
 
 
-def playing(town: Town, **changes: object) -> View:
+def playing(town: Town, **changes: Any) -> View:
     """The game has begun, and stands so."""
     serve(town, DISPUTABLE)
     town.run(4)
@@ -120,7 +121,7 @@ def playing(town: Town, **changes: object) -> View:
     receipt = DISPUTABLE.receipt_digest()
     view = replace(
         view, receipt=receipt, since=town.now, **{"defender_clock": CLOCK, "challenger_clock": CLOCK, **changes}
-    )  # type: ignore[arg-type]
+    )
     town.games.views[view.case] = view
     return view
 

@@ -88,7 +88,7 @@ class Stand:
 
     def state(self, case: bytes) -> str | None:
         found = self.counter.journal.get("game", case)
-        return found and found.state
+        return None if found is None else found.state
 
 
 @pytest.fixture
@@ -194,11 +194,10 @@ def test_runs_are_asked_by_one_game_at_a_time(stand: Stand, monkeypatch: pytest.
 # -- appeals -----------------------------------------------------------------------------------------------------------
 
 
-def condemn(stand: Stand, jurors: Sequence[str] = JURY) -> bytes:
+def condemn(stand: Stand, jurors: Sequence[Address] = JURY) -> bytes:
     """A jury is about to convict."""
     case = stand.case(stage=Stage.OPENED)
-    votes = {juror: Vote(1, case, juror, Outcome.CHEATED, ZERO32, ZERO32, ZERO32) for juror in jurors}
-    stand.court.votes[case] = {Address(juror): vote for juror, vote in votes.items()}
+    stand.court.votes[case] = {juror: Vote(1, case, juror, Outcome.CHEATED, *[ZERO32] * 3) for juror in jurors}
     return case
 
 
