@@ -201,7 +201,7 @@ def of_games(gas: dict[str, int]) -> None:
     that `step.…` and the operands come on top. The dearest of each kind of move."""
     room = AnvilGameRoom()
     goods = room.goods(Lie(50, 1, 20, turn=77), text=tuple(range(56)))
-    table = room.disputed(goods)
+    table = room.begun(goods)
     whole = gas["game.begin"] = room.gas
     names = {BEGUN: "answer", POST: "post", POINT: "point", SAY: "say", PICK: "pick", STEP: "step"}
     while table.stage != OVER:

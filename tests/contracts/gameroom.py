@@ -143,12 +143,16 @@ class GameRoom(Courtroom):
         return replace(made, sale=replace(draft, receipt=receipt, receipt_signature=signature))
 
     def disputed(self, goods: Goods, unit: int = 4, rival: int = NO_RIVAL, by: Key = WATCH) -> "Table":
-        """A case by ticket, and a game begun, about a unit."""
-        case = self.challenge(goods.sale, by)
-        self.games.begin(case, goods.exhibit, (0 if rival == NO_RIVAL else unit, rival), by=by)
-        table = Table(self, case, goods, unit, by)
+        """A case by ticket, and a game about a unit, which is known."""
+        table = self.begun(goods, unit, rival, by)
         table.to(BEGUN)
         return table
+
+    def begun(self, goods: Goods, unit: int = 4, rival: int = NO_RIVAL, by: Key = WATCH) -> "Table":
+        """A case by ticket, and a game begun."""
+        case = self.challenge(goods.sale, by)
+        self.games.begin(case, goods.exhibit, (0 if rival == NO_RIVAL else unit, rival), by=by)
+        return Table(self, case, goods, unit, by)
 
 
 @dataclass
