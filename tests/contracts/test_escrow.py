@@ -304,7 +304,7 @@ def test_the_sum_over_a_providers_offers_stays_under_its_allocation_esc_23(marke
         )
 
 
-@pytest.mark.parametrize("level", [0, 3, 4, 5, 6, 7, 255])
+@pytest.mark.parametrize("level", [0, 4, 5, 6, 7, 255])
 def test_levels_that_are_not_sold_yet_are_refused_esc_25(market, level):
     with pytest.raises(Reverted, match=r"^escrow\.level$"):
         market.claimed(5, 1, level=level)
