@@ -1,5 +1,6 @@
 """Games that were played, read off what was sent and told: rounds, clocks, money, the last step."""
 
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 
@@ -215,12 +216,11 @@ def test_a_move_through_another_contract_cannot_be_read(room: Recorded):
 class OnAChain(OnAnvil, GameRoom):
     """A room on anvil."""
 
-    def disputes(self) -> OnchainDisputes:
+    def disputes(self, chain: RpcChain) -> OnchainDisputes:
         """What the command line opens."""
         contracts = (self.token, self.registry, self.bonds, self.escrow, self.orders, self.court)
         addresses = [contract.address for contract in contracts]
         court = (NOBODY, self.operands.address, self.answers.address, self.games.address, self.proofs.address)
-        chain = RpcChain(self.evm.rpc._shown)
         return OnchainDisputes(chain, Deployment(chain.chain_id, 0, *addresses, *court))
 
 
@@ -231,14 +231,15 @@ def test_games_are_found_and_read_on_a_real_chain(room: Recorded):
     )
     open_.to(POINT)
     over.play()
-    disputes = there.disputes()
-    listed = disputes.all()
+    with closing(RpcChain(there.evm.rpc._shown)) as chain:
+        disputes = there.disputes(chain)
+        listed = disputes.all()
+        found = disputes.show(over.case, described)
     assert [(one.case, one.stage, one.outcome, one.why) for one in listed] == [
         (open_.case, "point", "", ""),
         (over.case, "over", "cheated", "step"),
     ]
     assert {(one.provider, one.challenger) for one in listed} == {(PAUL.address, WATCH.address)}
-    found = disputes.show(over.case, described)
     same = begun(room, 47, LIES["a map"][0])
     same.play()
     expected = room.read(same.case)

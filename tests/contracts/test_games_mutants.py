@@ -3,6 +3,7 @@
 As in test_rulings_mutants: the story beside a mutant passes on the contracts as they are and must fail on the mutant.
 """
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -418,6 +419,10 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    os.environ.get("HYPOTHESIS_PROFILE") != "deep",
+    reason="some ten minutes of compiling: HYPOTHESIS_PROFILE=deep runs it",
+)
 @pytest.mark.filterwarnings("ignore:Length of compiled bytecode")
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught_by_its_story(name: str) -> None:

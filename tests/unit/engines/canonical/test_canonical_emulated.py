@@ -42,6 +42,7 @@ def truth(files: list[Path]) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("cpu", ["Nehalem", "Haswell"])
 def test_a_process_on_another_x86_processor_gives_the_same_evidence(
     cpu: str, files: list[Path], truth: list[str], tmp_path: Path
@@ -53,7 +54,7 @@ def test_a_process_on_another_x86_processor_gives_the_same_evidence(
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
     command = [emulator, "-cpu", cpu, sys.executable, evidence_of.__file__, str(tmp_path), *map(str, files)]
     ended = subprocess.run(
-        command, env=environment | {"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=250
+        command, env=environment | {"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=850
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.split() == [cpu.lower(), *truth]
