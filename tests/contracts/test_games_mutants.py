@@ -421,7 +421,7 @@ MUTANTS: dict[str, tuple[Mutant, Story]] = {
 @pytest.mark.slow
 @pytest.mark.skipif(
     os.environ.get("HYPOTHESIS_PROFILE") != "deep",
-    reason="some ten minutes of compiling: HYPOTHESIS_PROFILE=deep runs it",
+    reason="ten minutes of compiling: HYPOTHESIS_PROFILE=deep runs it",
 )
 @pytest.mark.filterwarnings("ignore:Length of compiled bytecode")
 @pytest.mark.parametrize("name", MUTANTS)
