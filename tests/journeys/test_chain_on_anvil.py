@@ -100,7 +100,7 @@ def test_a_voucher_is_claimed_and_a_receipt_challenged_through_the_bindings(
         court.tie(told.case, (claimed.claim, 0, ()))
 
     followed = [log for batch in follow(minter, [deployment.rulings], deployment.block) for log in batch.logs]
-    assert [EVENTS[log.topics[0]].__name__ for log in followed] == ["Challenged", "Tied"]
+    assert [EVENTS[log.topics[0]].__name__ for log in followed] == ["Bound", "Challenged", "Tied"]
     for chain in (minter, *chains.values()):
         chain.close()
 
