@@ -235,6 +235,9 @@ def test_games_are_found_and_read_on_a_real_chain(room: Recorded):
         disputes = there.disputes(chain)
         listed = disputes.all()
         found = disputes.show(over.case, described)
+        with pytest.raises(Refused) as refusal:
+            disputes.show(b"\x01" * 32, described)
+    assert refusal.value.rule == "dispute.unknown"
     assert [(one.case, one.stage, one.outcome, one.why) for one in listed] == [
         (open_.case, "point", "", ""),
         (over.case, "over", "cheated", "step"),
@@ -251,6 +254,3 @@ def test_games_are_found_and_read_on_a_real_chain(room: Recorded):
     assert replace(found.step, gas=0) == replace(expected.step, gas=0)
     assert [move.name for move in found.moves] == [move.name for move in expected.moves]
     assert (found.outcome, found.slashed) == ("cheated", PAUL.address)
-    with pytest.raises(Refused) as refusal:
-        disputes.show(b"\x01" * 32, described)
-    assert refusal.value.rule == "dispute.unknown"

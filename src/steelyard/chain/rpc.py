@@ -88,7 +88,7 @@ class Rpc:
 
     def _post(self, body: str) -> dict[str, Any]:
         connection = getattr(self._local, "connection", None)
-        if connection is None:
+        if connection not in self._open:  # none yet, or closed with all others
             kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
             connection = kind(self._parts.hostname or "", self._parts.port, timeout=TIMEOUT)
             self._local.connection = connection
