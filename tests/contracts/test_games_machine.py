@@ -54,9 +54,10 @@ class Games(RuleBasedStateMachine):
         if appeal:
             self.room.games.appeal(case, goods.exhibit, by=PAUL)
             self.room.turn(wait)
-        self.room.games.begin(case, goods.exhibit, (4, NO_RIVAL), by=WATCH)
+        self.room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=WATCH)
         self.table = Table(self.room, case, goods, 4)
         self.began = self.room.now
+        self.table.to(BEGUN)  # through the evidence to the last unit
         self.respond()
 
     @property
@@ -227,7 +228,7 @@ class Games(RuleBasedStateMachine):
             return
         game = self.game.game
         assert game["stage"] not in (0, CALLED, OVER)
-        spent = 2 * (1_000 + 2 * 74) - game["defender_clock"] - game["challenger_clock"]
+        spent = 2 * (1_000 + 2 * 75) - game["defender_clock"] - game["challenger_clock"]
         assert 0 <= spent - (game["since"] - self.began) <= 1_000  # what an appeal took counts as well
         assert game["stage"] != BEGUN or game["place"] == 0
 
