@@ -85,13 +85,23 @@ class Games(RuleBasedStateMachine):
     def over(self) -> bool:
         return self.table is None or self.table.stage == OVER
 
+    def late(self) -> bool:
+        """True if whoever is to move has no time left."""
+        game = self.game.game
+        clock = game["defender_clock" if game["stage"] in DEFENDERS else "challenger_clock"]
+        return bool(self.room.now - game["since"] > clock)
+
     # ------------------------------------------------------------ the other side
 
     @precondition(lambda self: not self.over())
     @rule(choice=st.integers(0, 63))
     def move(self, choice: int) -> None:
-        """A legal move; of a challenger any of all that there are."""
+        """A legal move, unless its time is up; of a challenger any of all that there are."""
         table = self.game
+        if self.late():
+            with pytest.raises(Reverted, match=r"^games\.late$"):
+                table.defend() if self.lies else table.attack()
+            return
         if self.lies:
             table.defend()
         elif table.stage == STEP:
@@ -174,10 +184,7 @@ class Games(RuleBasedStateMachine):
     def forfeit(self) -> None:
         """Silence loses, and not a second too early."""
         table = self.game
-        game = table.game
-        clock = game["defender_clock" if game["stage"] in DEFENDERS else "challenger_clock"]
-        late = self.room.now - game["since"] > clock
-        if late or self.twins:
+        if self.late() or self.twins:
             self.room.games.forfeit(table.case, by=EVE)
         else:
             with pytest.raises(Reverted, match=r"^games\.early$"):

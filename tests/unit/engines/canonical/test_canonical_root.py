@@ -17,7 +17,7 @@ from steelyard.engines.gguf_head import KINDS
 from steelyard.engines.ir import leaves
 from steelyard.protocol import merkle
 from steelyard.protocol.errors import Malformed, Refused
-from steelyard.protocol.facts import Facts
+from steelyard.protocol.facts import FACTS, Facts
 
 SPEC = Path(__file__).parents[4] / "spec" / "arithmetic.md"
 SIZES = {kind: (elements, size) for kind, elements, size in KINDS.values()}
@@ -109,7 +109,7 @@ def test_gra_18_the_facts_are_the_graphs(file: File) -> None:
     last = known.positions - 1
     assert [nodes[at].elements(last) for at in (known.state, known.logits)] == [known.width, known.vocabulary]
     assert (known.nodes, known.vocabulary, known.ends) == (len(nodes), 100, (2,))
-    assert list(covered.leaves())[root.FACTS] == merkle.leaf_hash(known.raw())
+    assert list(covered.leaves())[FACTS] == merkle.leaf_hash(known.raw())
 
 
 @pytest.fixture
