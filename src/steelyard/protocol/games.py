@@ -17,6 +17,7 @@ NOTHING: Final = 2**32 - 1
 """No rival; an id that was not opened."""
 LEVELS_AT_ONCE: Final = 6  # 2**6 = 64 children in a post
 TURNS_AT_ONCE: Final = 64
+SUM: Final = 32  # bytes of a sum over ids (GAM-5)
 MOST_STATE: Final = 4_096  # numbers of a state: an answer opens all of them at once (GAM-4)
 WORD: Final = 4  # bytes
 WORDS_PER_LEAF: Final = 32  # 128 bytes, GRA-14
@@ -64,6 +65,8 @@ class Place(IntEnum):
     """Which turns of the chain."""
     EARLY = 8
     """None: the end of the answer is disputed (GAM-35)."""
+    IDS = 9
+    """Which id of the vocabulary, in the sums over its logits (GAM-6)."""
 
 
 class Side(IntEnum):
@@ -122,6 +125,9 @@ class View:
     seed: int = 0
     temperature: int = 0
     """binary32 bits."""
+    top_k: int = 0
+    top_p: int = 0
+    """binary32 bits."""
     prompt_units: int = 0
     answer_from: int = 0
     """Position of the response root's first unit."""
@@ -158,7 +164,7 @@ class View:
     node_hash: bytes = ZERO32
     """Leaf hash of the node's own leaf, under the graph's root."""
     elements: int = 0
-    """Of the node, at the position."""
+    """Of the node, at the position; where ids are narrowed, of the vocabulary."""
     lanes: int = 0
     """0 a map, else the fold's chains: 1 or 16."""
     join: int = 0
@@ -174,6 +180,14 @@ class View:
     """The agreed sum; before the first turn the word that each chain starts from."""
     claimed: int = 0
     """The defender's word: of the element, the chain, the sum after `high` turns."""
+    lowest: int = NOTHING
+    """Where ids are narrowed: the lowest that top-k is said to keep (GAM-5)."""
+    greatest: int = NOTHING
+    """The id with the greatest logit that is said to be kept."""
+    before: int = 0
+    """The sum over the ids below `low`, which is agreed."""
+    after: int = 0
+    """The sum over those below `high`, which is claimed."""
     said: bytes = ZERO32
     """Keccak-256 of the words said last."""
 
@@ -190,7 +204,7 @@ class View:
     posts: tuple[Post, ...] = field(default=(), repr=False)
     """All posts, in order."""
     words: bytes = b""
-    """The last words said, little-endian."""
+    """The last words said, little-endian; sums over ids 32 bytes each, big-endian."""
     outcome: Outcome | None = None
     """CHEATED: the defender lost. HONEST: the challenger lost. CANNOT_TELL: released, nobody lost (GAM-34)."""
     why: str = ""
@@ -248,7 +262,9 @@ def cuts(low: int, high: int) -> tuple[int, ...]:
 
 
 def words_due(view: View) -> int:
-    """How many words `say` has to show."""
+    """How many words `say` has to show, or sums over ids: those with the agreed and the claimed one (GAM-6)."""
+    if view.place == Place.IDS:
+        return len(cuts(view.low, view.high)) + 1
     if view.place == Place.WORDS:
         return min(WORDS_PER_LEAF, view.elements - view.element)
     return CHAINS if view.place == Place.CHAINS else len(cuts(view.low, view.high)) - 1
@@ -278,6 +294,16 @@ def words_of(raw: bytes) -> list[int]:
 def said_words(words: Iterable[int]) -> bytes:
     """The other way round."""
     return b"".join(word.to_bytes(WORD, "little") for word in words)
+
+
+def sums_of(raw: bytes) -> list[int]:
+    """Sums over ids as they are said."""
+    return [int.from_bytes(raw[at : at + SUM]) for at in range(0, len(raw), SUM)]
+
+
+def said_sums(sums: Iterable[int]) -> bytes:
+    """The other way round."""
+    return b"".join(one.to_bytes(SUM) for one in sums)
 
 
 def loser(view: View) -> Side | None:

@@ -85,6 +85,48 @@ class Appeal:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Opens an id's logit (GAM-5)."""
+
+    id: int = NOTHING
+    words: bytes = b""
+    """The leaf of the logits that holds it, at most 128 bytes."""
+    path: tuple[bytes, ...] = ()
+    """To the logits' root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What top-k and top-p leave, as the defender says (GAM-5). Nothing where no filter has a say."""
+
+    lowest: Mark = Mark()
+    """The last of the ids that top-k keeps; NOTHING if it keeps all."""
+    greatest: Mark = Mark()
+    """The greatest logit; NOTHING if top-p keeps all."""
+    sums: int = 0
+    """Over all ids, 256 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sieve:
+    """What an id's share in the sums follows from, with the id's own logit (GAM-5)."""
+
+    logits: bytes
+    """Root of the logits' value, 32 bytes."""
+    vocabulary: int
+    temperature: int
+    """binary32 bits; logits too."""
+    unit: int
+    unit_z: int
+    rival: int
+    rival_z: int
+    lowest: int
+    lowest_z: int
+    greatest: int
+    greatest_z: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """What the defender opens of its run at the position that chose the unit."""
 
@@ -112,6 +154,7 @@ class Answered:
     rival_path: tuple[bytes, ...]
     evidence_path: tuple[bytes, ...]
     """From the unit's evidence to the evidence root."""
+    filtered: Filtered = Filtered()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +230,17 @@ class PointNode:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """GAM-13 to GAM-15, by the defender."""
+    """GAM-6 and GAM-13 to GAM-15, by the defender."""
 
     case: bytes
     seen: bytes
     words: bytes
-    """4 bytes little-endian each, at most 63 words."""
+    """4 bytes little-endian each, at most 63 words; or 65 sums over ids at most, 32 bytes big-endian each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """GAM-13 to GAM-16, by the challenger."""
+    """GAM-6 and GAM-13 to GAM-16, by the challenger."""
 
     case: bytes
     seen: bytes
@@ -222,6 +265,23 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Weigh:
+    """GAM-7, by anyone."""
+
+    case: bytes
+    seen: bytes
+    sieve: Sieve
+    words: bytes
+    """The leaf of the logits that holds the id's, at most 128 bytes."""
+    path: tuple[bytes, ...]
+    """To the logits' root."""
+    before: int
+    """The agreed sum, 256 bits."""
+    after: int
+    """The claimed one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forfeit:
     """GAM-30 and GAM-34, by anyone."""
 
@@ -241,5 +301,6 @@ Move = (
     | Say
     | Pick
     | Step
+    | Weigh
     | Forfeit
 )
