@@ -9,16 +9,24 @@
 from interfaces import IEscrow
 from interfaces import IOrders
 import exhibits
+import filters
 import openings
 import records
-import sampling
 import trees
 
 initializes: exhibits
 
+# what an answer says: of the model's facts how many nodes and ids there are; whether the rival beats the unit; if a filter has a say,
+# the hash of what it lets through, whose sums are claimed
+struct Read:
+    nodes: uint256
+    vocabulary: uint256
+    beaten: bool
+    sieve: bytes32
+
 AUDITED: constant(uint8) = 2
 DISPUTABLE: constant(uint8) = 3
-ONE: constant(uint32) = 1065353216  # 0x3F800000, 1.0
+ONE: constant(uint256) = 1065353216  # 0x3F800000, 1.0
 MAX_POSITIONS: constant(uint256) = 8192  # ARI-42
 MAX_NODES: constant(uint256) = 2**16
 MAX_CHILDREN: constant(uint256) = 64
@@ -40,7 +48,6 @@ def _require_followed(shown: exhibits.Exhibit, receipt: bytes32):
     assert digest == receipt, "games.other-receipt"
     assert shown.order.level in [AUDITED, DISPUTABLE], "games.not-lowered"
     assert shown.order.grammar == empty(bytes32) and shown.order.logprobs == 0, "games.not-lowered"
-    assert shown.order.top_k == 0 and shown.order.top_p == ONE, "games.not-lowered"
 
 
 @view
@@ -117,11 +124,23 @@ def folded(children: DynArray[bytes32, MAX_CHILDREN], first: uint256, below: uin
 
 
 @pure
-@external
-def read(agreed: openings.Agreed, shown: openings.Answer) -> (uint256, bool):
+@internal
+def _marked(logits: bytes32, vocabulary: uint256, mark: openings.Mark, says: bool) -> uint256:
     """
-    How many nodes the graph has, and whether the rival beats the unit, if what the defender shows opens and gives the receipt's
-    evidence.
+    The logit of an id that a filter with a say has to name; NOBODY of one without.
+    """
+    assert says == (mark.id != filters.NOBODY), "games.marks"
+    if not says:
+        return filters.NOBODY
+    assert openings._value_of(vocabulary, mark.id, mark.words, mark.path) == logits, "games.opening"
+    return openings._word(mark.words, mark.id % 32)
+
+
+@pure
+@external
+def read(agreed: openings.Agreed, shown: openings.Answer) -> Read:
+    """
+    What the defender's answer says, if what it shows opens and gives the receipt's evidence.
     """
     openings._require_facts(agreed.model_root, shown.leaves, shown.facts, shown.path)
     facts: openings.Facts = openings._facts(shown.facts)
@@ -143,13 +162,43 @@ def read(agreed: openings.Agreed, shown: openings.Answer) -> (uint256, bool):
     salt: bytes32 = sha256(concat(EVIDENCE_LABEL, shown.unit.salt, convert(convert(agreed.unit, uint64), bytes8)))
     leaf: bytes32 = sha256(concat(x"00", salt, evidence))
     assert openings._rise(agreed.new, agreed.unit, leaf, shown.evidence_path) == agreed.evidence_root, "games.evidence"
+    found: Read = Read(nodes=facts.nodes, vocabulary=facts.vocabulary, beaten=False, sieve=empty(bytes32))
     if agreed.rival >= facts.vocabulary:
-        return facts.nodes, False
+        return found
     assert (
         openings._value_of(facts.vocabulary, agreed.rival, shown.rival, shown.rival_path) == logits
     ), "games.opening"
-    z: uint256 = openings._word(shown.logit, id % 32)
-    rival_z: uint256 = openings._word(shown.rival, agreed.rival % 32)
-    return facts.nodes, sampling.beats(
-        z, id, rival_z, agreed.rival, agreed.temperature, agreed.seed, agreed.positions
+    draw: openings.Draw = agreed.draw
+    top_k: bool = draw.temperature != 0 and 0 < draw.top_k and draw.top_k < facts.vocabulary
+    top_p: bool = draw.temperature != 0 and draw.top_p < ONE
+    sieve: filters.Sieve = filters.Sieve(
+        logits=logits,
+        vocabulary=facts.vocabulary,
+        temperature=draw.temperature,
+        unit=id,
+        unit_z=openings._word(shown.logit, id % 32),
+        rival=agreed.rival,
+        rival_z=openings._word(shown.rival, agreed.rival % 32),
+        lowest=shown.filtered.lowest.id,
+        lowest_z=self._marked(logits, facts.vocabulary, shown.filtered.lowest, top_k),
+        greatest=shown.filtered.greatest.id,
+        greatest_z=self._marked(logits, facts.vocabulary, shown.filtered.greatest, top_p),
     )
+    assert filters.fits(sieve, shown.filtered.sums, draw.top_k), "games.sums"
+    found.beaten = filters.beats(sieve, shown.filtered.sums, draw.top_p, draw.seed, agreed.positions)
+    if top_k or top_p:
+        found.sieve = keccak256(abi_encode(sieve))
+    return found
+
+
+@pure
+@external
+def weighs(
+    digest: bytes32, sieve: filters.Sieve, id: uint256, words: Bytes[128], path: DynArray[bytes32, 32], claimed: uint256
+) -> bool:
+    """
+    True if the id's share in the sums is the claimed one.
+    """
+    assert keccak256(abi_encode(sieve)) == digest, "games.sieve"
+    assert openings._value_of(sieve.vocabulary, id, words, path) == sieve.logits, "games.opening"
+    return filters.share(sieve, id, openings._word(words, id % 32)) == claimed

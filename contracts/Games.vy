@@ -6,7 +6,8 @@
     that it holds otherwise, until one turn of one node is left. spec/games.md says the rules (GAM-1 ...). Not audited by a third party.
 @custom:invariant
     - a game ends: every move narrows, and the side to move loses once its clock is over
-    - a defender is convicted only by a step that gives another word, by an id that a rival beats, or by its own silence
+    - a defender is convicted only by a step that gives another word, by an id that a rival beats, by sums that are not its logits', or by
+      its own silence
     - a challenger loses only its own stake; nobody else is bound by that (rule M7)
     - every move names the head that it answers, so it counts in one game, once, on one chain
     - this contract holds no money: Rulings does what the outcome says, once a receipt
@@ -16,6 +17,7 @@ from interfaces import IOperands
 from interfaces import IRulings
 import Answers
 import exhibits
+import filters
 import openings
 import records
 import trees
@@ -42,6 +44,12 @@ event Answered:
     case: indexed(bytes32)
     run_root: bytes32
 
+event Filtered:
+    case: indexed(bytes32)
+    lowest: uint256
+    greatest: uint256
+    sums: uint256
+
 event Posted:
     case: indexed(bytes32)
     children: DynArray[bytes32, MAX_CHILDREN]
@@ -66,6 +74,10 @@ event Stepped:
     word: uint256
     claimed: uint256
 
+event Weighed:
+    case: indexed(bytes32)
+    right: bool
+
 event Ended:
     case: indexed(bytes32)
     outcome: uint8
@@ -80,67 +92,21 @@ struct Claim:
     unit: uint256
     rival: uint256
 
-# all that is known of a game. `at`: hash of the current node; `said`: hash of what was said last; `levels`: left below the current node;
-# `wide`: levels of the last post; `count`, `base`: leaves of the current tree, index of the current node on its level
-struct Game:
-    stage: uint256
-    place: uint256
-    defender: address
-    challenger: address
-    receipt: bytes32
-    model_root: bytes32
-    prompt_root: bytes32
-    response_root: bytes32
-    evidence_root: bytes32
-    seed: uint256
-    temperature: uint256
-    positions: uint256
-    prompt_units: uint256
-    answer_from: uint256
-    answer_units: uint256
-    rival: uint256
-    run_root: bytes32
-    facts_hash: bytes32
-    nodes: uint256
-    at: bytes32
-    said: bytes32
-    levels: uint256
-    wide: uint256
-    count: uint256
-    base: uint256
-    position: uint256
-    position_leaf: bytes32
-    node: uint256
-    node_hash: bytes32
-    elements: uint256
-    element: uint256
-    lanes: uint256
-    join: uint256
-    chain: uint256
-    low: uint256
-    high: uint256
-    low_word: uint256
-    claimed: uint256
-    defender_clock: uint256
-    challenger_clock: uint256
-    since: uint256
-    moves: uint256
-
 # what is stored of a game: 14 words, most of them written once
 struct Stored:
     turn: uint256
     head: bytes32
     receipt: bytes32
     defender: address
-    challenger: uint256  # address << 64 | rival << 32 | nodes
-    order: uint256  # seed << 160 | temperature << 128 | positions << 96 | prompt_units << 64 | answer_from << 32 | answer_units
+    challenger: uint256  # top_p << 224 | address << 64 | rival << 32 | nodes
+    order: uint256  # top_k << 224 | seed << 160 | temperature << 128 | positions << 96 | prompt_units << 64 | answer_from << 32 | answer_units
     model_root: bytes32
     prompt_root: bytes32
     response_root: bytes32
     root: bytes32  # BEGUN: the receipt's evidence root; then the run root
-    at: bytes32  # PICK: hash of what was said; else of the current node
+    at: bytes32  # PICK: hash of what was said; else of the current node, at IDS of the two sums between which ids are left
     node: bytes32  # until the node is pointed at: hash of the facts; then its leaf hash
-    position_leaf: bytes32
+    position_leaf: bytes32  # at IDS the sieve's hash
     spot: uint256
 
 # whose turn it is
@@ -172,13 +138,15 @@ struct Spot:
 
 MAX_CHILDREN: constant(uint256) = 64
 MAX_ROUND: constant(uint256) = 6  # levels
-MAX_SAID: constant(uint256) = 252  # = 63 words
+MAX_SAID: constant(uint256) = openings.MAX_WORDS  # = 65 sums; or 63 words
 MAX_NODE: constant(uint256) = 1024
 MAX_POSITIONS: constant(uint256) = 8192  # ARI-42
 NOBODY: constant(uint256) = 2**32 - 1
 U16: constant(uint256) = 2**16 - 1
 U32: constant(uint256) = 2**32 - 1
 U40: constant(uint256) = 2**40 - 1
+U64: constant(uint256) = 2**64 - 1
+U160: constant(uint256) = 2**160 - 1
 
 CALLED: constant(uint256) = 1
 BEGUN: constant(uint256) = 2
@@ -198,6 +166,7 @@ WORDS: constant(uint256) = 5
 CHAINS: constant(uint256) = 6
 TURNS: constant(uint256) = 7
 EARLY: constant(uint256) = 8  # BEGUN: the end of the answer is disputed, not a unit
+IDS: constant(uint256) = 9
 
 DISPUTABLE: constant(uint8) = 3
 HONEST: constant(uint8) = 1
@@ -287,6 +256,12 @@ def _keep(case: bytes32, s: Spot):
 
 
 @view
+@internal
+def _challenger(case: bytes32) -> address:
+    return convert(convert((self.games[case].challenger >> 64) & U160, uint160), address)
+
+
+@view
 @external
 def head_of(case: bytes32) -> bytes32:
     """
@@ -297,60 +272,11 @@ def head_of(case: bytes32) -> bytes32:
 
 @view
 @external
-def game_of(case: bytes32) -> Game:
+def stored_of(case: bytes32) -> Stored:
     """
-    A game; stage 0 if there is none. What is not known yet, or not any more, is zero.
+    A game, as it is stored; all zero if there is none.
     """
-    g: Stored = self.games[case]
-    t: Turn = self._turn(case)
-    s: Spot = self._spot(case)
-    begun: bool = t.stage <= BEGUN or t.place == EVIDENCE
-    narrowed: bool = t.place >= LEAVES and t.place != EARLY
-    saying: bool = t.stage == PICK
-    return Game(
-        stage=t.stage,
-        place=t.place,
-        defender=g.defender,
-        challenger=convert(convert(g.challenger >> 64, uint160), address),
-        receipt=g.receipt,
-        model_root=g.model_root,
-        prompt_root=g.prompt_root,
-        response_root=g.response_root,
-        evidence_root=g.root if begun else empty(bytes32),
-        seed=g.order >> 160,
-        temperature=(g.order >> 128) & U32,
-        positions=(g.order >> 96) & U32,
-        prompt_units=(g.order >> 64) & U32,
-        answer_from=(g.order >> 32) & U32,
-        answer_units=g.order & U32,
-        rival=(g.challenger >> 32) & U32,
-        run_root=empty(bytes32) if begun else g.root,
-        facts_hash=empty(bytes32) if narrowed else g.node,
-        nodes=g.challenger & U32,
-        at=empty(bytes32) if saying else g.at,
-        said=g.at if saying else empty(bytes32),
-        levels=t.levels,
-        wide=t.wide,
-        count=t.count,
-        base=t.base,
-        position=s.position,
-        position_leaf=g.position_leaf,
-        node=s.node,
-        node_hash=g.node if narrowed else empty(bytes32),
-        elements=s.elements,
-        element=s.element,
-        lanes=s.lanes,
-        join=s.join,
-        chain=s.chain,
-        low=s.low,
-        high=s.high,
-        low_word=s.low_word,
-        claimed=s.claimed,
-        defender_clock=t.defender,
-        challenger_clock=t.challenger,
-        since=t.since,
-        moves=t.moves,
-    )
+    return self.games[case]
 
 
 # ------------------------------------------------------------------ whose turn
@@ -381,7 +307,7 @@ def _enter(case: bytes32, seen: bytes32, stage: uint256, early: bool) -> Turn:
         t.moves += 1
     else:
         if stage != STEP:
-            assert convert(msg.sender, uint256) == self.games[case].challenger >> 64, "games.not-the-challenger"
+            assert msg.sender == self._challenger(case), "games.not-the-challenger"
         t.challenger -= min(used, left)
     assert used <= left, "games.late"
     t.since = block.timestamp
@@ -478,7 +404,8 @@ def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: ui
     assert msg.sender == challenger, "games.not-the-challenger"
     new: uint256 = staticcall ANSWERS.followed(shown, receipt)
     # WRITE
-    self.games[case].challenger = (convert(challenger, uint256) << 64) | (claim.rival << 32)
+    top_p: uint256 = convert(shown.order.top_p, uint256)
+    self.games[case].challenger = (top_p << 224) | (convert(challenger, uint256) << 64) | (claim.rival << 32)
     clock: uint256 = BASE + PER_POSITION * min(positions, MAX_POSITIONS)
     t.stage = BEGUN
     t.place = place
@@ -511,6 +438,7 @@ def begin(case: bytes32, shown: exhibits.Exhibit, claim: Claim):
     assert new > 0, "games.nothing"
     assert claim.unit < new, "games.unit"
     drawn: uint256 = (convert(shown.order.seed, uint256) << 32) | convert(shown.order.temperature, uint256)
+    drawn |= convert(shown.order.top_k, uint256) << 96
     text: uint256 = (prompt << 64) | (convert(shown.order.answer_from, uint256) << 32) | shown.answer_units
     self.games[case].order = (drawn << 128) | (positions << 96) | text
     self.games[case].model_root = shown.receipt.model_root
@@ -586,9 +514,7 @@ def answer(case: bytes32, seen: bytes32, shown: openings.Answer):
     order: uint256 = self.games[case].order
     positions: uint256 = (order >> 96) & U32
     prompt: uint256 = (order >> 64) & U32
-    nodes: uint256 = 0
-    beaten: bool = False
-    nodes, beaten = staticcall ANSWERS.read(
+    found: Answers.Read = staticcall ANSWERS.read(
         openings.Agreed(
             model_root=self.games[case].model_root,
             response_root=self.games[case].response_root,
@@ -598,27 +524,41 @@ def answer(case: bytes32, seen: bytes32, shown: openings.Answer):
             unit=positions - prompt,
             positions=positions,
             rival=(self.games[case].challenger >> 32) & U32,
-            temperature=(order >> 128) & U32,
-            seed=order >> 160,
+            draw=openings.Draw(
+                temperature=(order >> 128) & U32,
+                top_k=order >> 224,
+                top_p=self.games[case].challenger >> 224,
+                seed=(order >> 160) & U64,
+            ),
         ),
         shown,
     )
-    if beaten:
-        log Answered(case=case, run_root=shown.run_root)
+    log Answered(case=case, run_root=shown.run_root)
+    if found.beaten:
         self._end(case, t.moves, CHEATED, "rival")
         return
     # WRITE
     self.games[case].root = shown.run_root
     self.games[case].at = shown.run_root
     self.games[case].node = keccak256(shown.facts)
-    self.games[case].challenger |= nodes
+    self.games[case].challenger |= found.nodes
     t.stage = POST
     t.place = RUN
     t.count = positions
     t.levels = trees.depth(positions)
+    if found.sieve != empty(bytes32):
+        # the run waits until the sums are agreed to be its own
+        sums: uint256 = shown.filtered.sums
+        self.games[case].position_leaf = found.sieve
+        self.games[case].at = keccak256(abi_encode(empty(uint256), sums))
+        spot: Spot = empty(Spot)
+        spot.elements = found.vocabulary
+        spot.high = found.vocabulary
+        self._keep(case, spot)
+        t.stage = SAY
+        t.place = IDS
+        log Filtered(case=case, lowest=shown.filtered.lowest.id, greatest=shown.filtered.greatest.id, sums=sums)
     self._leave(case, t, seen, shown.run_root)
-    # TELL
-    log Answered(case=case, run_root=shown.run_root)
 
 
 # ------------------------------------------------------------------ narrowing: trees
@@ -767,19 +707,25 @@ def point_node(
 @external
 def say(case: bytes32, seen: bytes32, words: Bytes[MAX_SAID]):
     """
-    The words of the leaf; or the 16 chains of the element; or partial sums between two turns.
+    The words of the leaf; or the 16 chains of the element; or partial sums between two turns, or over ids with those at both ends.
     """
     # REFUSE
     t: Turn = self._enter(case, seen, SAY, False)
     s: Spot = self._spot(case)
     number: uint256 = 16
+    fits: bool = True
     if t.place == WORDS:
         number = min(32, s.elements - s.element)
+        fits = sha256(concat(x"00", words)) == self.games[case].at
     elif t.place == TURNS:
         number = min(s.high - s.low, 64) - 1
-    fits: bool = t.place != WORDS or sha256(concat(x"00", words)) == self.games[case].at
+    elif t.place == IDS:
+        number = 8 * (min(s.high - s.low, 64) + 1)
     assert fits and len(words) == 4 * number, "games.words"
-    if t.place == CHAINS:
+    if t.place == IDS:
+        ends: Bytes[64] = concat(slice(words, 0, 32), slice(words, len(words) - 32, 32))
+        assert keccak256(ends) == self.games[case].at, "games.words"
+    elif t.place == CHAINS:
         assert staticcall OPERANDS.join(s.join, slice(words, 0, 64)) == s.claimed, "games.join"
     # WRITE
     said: bytes32 = keccak256(words)
@@ -793,41 +739,47 @@ def say(case: bytes32, seen: bytes32, words: Bytes[MAX_SAID]):
 @external
 def pick(case: bytes32, seen: bytes32, index: uint256, words: Bytes[MAX_SAID]):
     """
-    The first of what was said that the challenger holds otherwise; among partial sums counted from 1, the claimed one last.
+    The first of what was said that the challenger holds otherwise; among partial sums counted from 1, the claimed one last. None of
+    the sums over all ids: the run is wrong.
     """
     # REFUSE
     t: Turn = self._enter(case, seen, PICK, False)
     assert keccak256(words) == self.games[case].at, "games.said"
     s: Spot = self._spot(case)
     place: uint256 = t.place
-    if place == TURNS:
+    t.stage = SAY
+    if place == IDS and index == 0 and s.high - s.low == s.elements:
+        s = empty(Spot)
+        self.games[case].at = self.games[case].root
+        t.stage = POST
+        t.place = RUN
+    elif place in [TURNS, IDS]:
         turns: uint256 = s.high - s.low
         parts: uint256 = min(turns, 64)
         assert 0 < index and index <= parts, "games.index"
         s.high = s.low + turns * index // parts
         s.low += turns * (index - 1) // parts
-        if index > 1:
-            s.low_word = openings._word(words, index - 2)
-        if index < parts:
-            s.claimed = openings._word(words, index - 1)
+        if place == IDS:
+            self.games[case].at = keccak256(slice(words, 32 * (index - 1), 64))
+        else:
+            if index > 1:
+                s.low_word = openings._word(words, index - 2)
+            if index < parts:
+                s.claimed = openings._word(words, index - 1)
     else:
         assert index < len(words) // 4, "games.index"
         s.claimed = openings._word(words, index)
-        if place == WORDS:
-            s.element += index
-        else:
+        t.place = TURNS
+        if place == CHAINS:
             s.chain = index
             s.high = (s.high + 15 - index) // 16  # of all turns, those of this chain
+        else:
+            s.element += index
+            if s.lanes != 1:
+                t.place = CHAINS if s.lanes == 16 else WORDS
     # WRITE
-    t.stage = SAY
-    if s.lanes == 0:
+    if t.place == WORDS or (t.place in [TURNS, IDS] and s.high == s.low + 1):
         t.stage = STEP
-    elif s.lanes == 16 and place == WORDS:
-        t.place = CHAINS
-    else:
-        t.place = TURNS
-        if s.high == s.low + 1:
-            t.stage = STEP
     self._keep(case, s)
     self._leave(case, t, seen, keccak256(abi_encode(index, words)))
     # TELL
@@ -859,11 +811,14 @@ def step(
     prompt: uint256 = (order >> 64) & U32
     id: uint256 = NOBODY
     if len(unit.units) > 0:
-        if s.position < prompt:
-            id = staticcall ANSWERS.unit(self.games[case].prompt_root, prompt, s.position, unit)
-        else:
-            index: uint256 = s.position - ((order >> 32) & U32)
-            id = staticcall ANSWERS.unit(self.games[case].response_root, order & U32, index, unit)
+        root: bytes32 = self.games[case].prompt_root
+        count: uint256 = prompt
+        index: uint256 = s.position
+        if index >= prompt:
+            root = self.games[case].response_root
+            count = order & U32
+            index -= (order >> 32) & U32
+        id = staticcall ANSWERS.unit(root, count, index, unit)
     run: IOperands.Run = IOperands.Run(
         model_root=self.games[case].model_root,
         model_leaves=leaves,
@@ -883,3 +838,28 @@ def step(
     log Stepped(case=case, word=word, claimed=s.claimed)
     # WRITE
     self._end(case, t.moves, CHEATED if word != s.claimed else HONEST, "step")
+
+
+@external
+def weigh(
+    case: bytes32,
+    seen: bytes32,
+    sieve: filters.Sieve,
+    words: Bytes[128],
+    path: DynArray[bytes32, 32],
+    before: uint256,
+    after: uint256,
+):
+    """
+    By anyone, while the challenger's clock runs: what one id adds to the sums, from its logit.
+    """
+    # REFUSE
+    t: Turn = self._enter(case, seen, STEP, False)
+    id: uint256 = self._spot(case).low
+    added: uint256 = unsafe_sub(after, before)
+    right: bool = staticcall ANSWERS.weighs(self.games[case].position_leaf, sieve, id, words, path, added)
+    assert keccak256(abi_encode(before, after)) == self.games[case].at, "games.said"
+    # TELL
+    log Weighed(case=case, right=right)
+    # WRITE
+    self._end(case, t.moves, HONEST if right else CHEATED, "sum")

@@ -33,8 +33,26 @@ struct Agreed:
     unit: uint256
     positions: uint256
     rival: uint256
+    draw: Draw
+
+# how an id is drawn (rule P3): words of binary32, and whole numbers
+struct Draw:
     temperature: uint256
+    top_k: uint256
+    top_p: uint256
     seed: uint256
+
+# opens the logit of an id
+struct Mark:
+    id: uint256
+    words: Bytes[128]
+    path: DynArray[bytes32, 32]
+
+# what top-k and top-p leave, as the defender says (GAM-5)
+struct Filtered:
+    lowest: Mark
+    greatest: Mark
+    sums: uint256
 
 # what the defender opens under its run root at the position that chose the claimed unit; `evidence_path` is of the receipt's
 # evidence root, `path` of the model root, which has `leaves`
@@ -53,10 +71,12 @@ struct Answer:
     rival: Bytes[128]
     rival_path: DynArray[bytes32, 32]
     evidence_path: DynArray[bytes32, 32]
+    filtered: Filtered
 
 MAX_ENDS: constant(uint256) = 32
 MAX_FACTS: constant(uint256) = 57 + 4 * MAX_ENDS  # = 185
 MAX_STATE: constant(uint256) = 16_384  # = 4,096 numbers
+MAX_WORDS: constant(uint256) = 2_080  # = 65 sums of 32 bytes, the longest that is said
 MAX_LAYER: constant(uint256) = 128
 FACTS_LEAF: constant(uint256) = 2  # of the model root
 
@@ -80,7 +100,7 @@ def _rise(count: uint256, index: uint256, leaf_hash: bytes32, path: DynArray[byt
 
 @pure
 @internal
-def _word(words: Bytes[256], index: uint256) -> uint256:
+def _word(words: Bytes[MAX_WORDS], index: uint256) -> uint256:
     """
     Number `index` of 32 bits, little-endian.
     """

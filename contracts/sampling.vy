@@ -2,7 +2,7 @@
 """
 @title Sampling: which of two ids the rule of the draw prefers
 @license Apache-2.0
-@notice The specification's, step by step: spec/sampler.md, SMP-1 to SMP-5. No filters: top-k, top-p and grammars are not lowered. Ids and
+@notice The specification's, step by step: spec/sampler.md, SMP-1 to SMP-5. What filters leave is for `filters`. Ids and
     positions are below 2**32, seeds below 2**64, logits and temperatures words of binary32, a temperature one that SMP-10 lets pass.
 @custom:invariant an id is the rule's choice if and only if no other id beats it
 """

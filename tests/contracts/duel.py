@@ -13,14 +13,16 @@ from gameroom import BASE, MOVE_FEE, PER_POSITION
 from world import Contract, Event, Reverted, key
 
 from claims import ANSWER_SALT, ONE, PROMPT_SALT
-from steelyard.chain.bindings.games import GameOf
+from steelyard.chain.bindings.games import StoredOf
 from steelyard.engines.alphabet import Alphabet
 from steelyard.engines.alphabet_graph import GRAPH, LOGITS, STATE
 from steelyard.engines.base import Job
 from steelyard.engines.draws import bits, real
 from steelyard.engines.ir.holding import GraphHolding
 from steelyard.engines.ir.patched import Patched
-from steelyard.market.onchain_games import FUNCTIONS, KINDS, arguments, view_of
+from steelyard.market import onchain_games
+from steelyard.market.onchain_games import FUNCTIONS, KINDS, arguments
+from steelyard.market.stored_games import unpacked
 from steelyard.protocol import games, moves, roots
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.games import NOTHING, Place, Side, Stage, View, words_of
@@ -235,10 +237,10 @@ class OnPyrevm:
 
     def view(self, case: bytes) -> View | None:
         """See the port."""
-        game = GameOf(**self.room.games.game_of(case))
+        view = unpacked(case, StoredOf(**self.room.games.stored_of(case)))
         told_of = [event for event in self.room.heard if event.values["case"] == case]
         events = [BY_NAME[event.name](**{name: flat(v) for name, v in event.values.items()}) for event in told_of]
-        return None if game.stage == 0 else view_of(case, self.room.games.head_of(case), game, events)
+        return None if view is None else onchain_games.told(view, events)
 
     def play(self, move: Move) -> None:
         """See the port."""

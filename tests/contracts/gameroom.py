@@ -1,7 +1,7 @@
 """A courtroom with Games in it: a receipt over a toy run, and both players' moves."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from courtroom import AUTHOR, BOND, PAUL, PRICE_OUT, WATCH, Courtroom, Rules, Sale
@@ -23,6 +23,8 @@ from toy_run import (
 )
 from world import Contract, Mutant
 
+from steelyard.chain.bindings.games import StoredOf
+from steelyard.market.stored_games import unpacked
 from steelyard.protocol import merkle, roots
 from steelyard.protocol.hashing import ZERO32, prf, sha256
 from steelyard.protocol.keys import Key
@@ -34,6 +36,7 @@ EVIDENCE, RUN, NODE, LEAVES, WORDS, CHAINS, TURNS, EARLY = range(1, 9)
 DEFENDERS = (BEGUN, POST, SAY)
 BASE, PER_POSITION, MOVE_FEE = 1_000, 2, 10_000
 NO_RIVAL = 2**32 - 1
+NO_FILTER = ((NO_RIVAL, b"", ()), (NO_RIVAL, b"", ()), 0)
 ONE = 0x3F800000
 TEXT = tuple(range(70))
 """The prompt: two leaves of units."""
@@ -148,6 +151,12 @@ class GameRoom(Courtroom):
         table.to(BEGUN)
         return table
 
+    def game_of(self, case: bytes) -> dict[str, Any]:
+        """What the chain keeps of a game."""
+        view = unpacked(case, StoredOf(**self.games.stored_of(case)))
+        assert view is not None
+        return {field.name: getattr(view, field.name) for field in fields(view)}
+
     def begun(self, goods: Goods, unit: int = 4, rival: int = NO_RIVAL, by: Key = WATCH) -> "Table":
         """A case by ticket, and a game begun."""
         case = self.challenge(goods.sale, by)
@@ -170,8 +179,7 @@ class Table:
 
     @property
     def game(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.room.games.game_of(self.case)
-        return found
+        return self.room.game_of(self.case)
 
     @property
     def head(self) -> bytes:
@@ -208,6 +216,7 @@ class Table:
             "rival": b"" if seen is None else words[128 * seen :][:128],
             "rival_path": () if seen is None else merkle.prove(logits, seen),
             "evidence_path": merkle.prove(self.evidence_leaves(), self.unit),
+            "filtered": NO_FILTER,
         }
 
     def evidence_leaves(self) -> list[bytes]:

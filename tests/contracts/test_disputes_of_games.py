@@ -12,6 +12,7 @@ from sources import Mutant
 from toy_run import NODES, VOCABULARY, Lie
 from world import NOBODY, key
 
+from steelyard.chain.bindings.games import StoredOf
 from steelyard.chain.deploy import Deployment
 from steelyard.chain.history import Sent
 from steelyard.chain.port import Log
@@ -20,6 +21,7 @@ from steelyard.cli.dispute_svg import svg
 from steelyard.cli.dispute_text import text
 from steelyard.market.disputes import Dispute
 from steelyard.market.onchain_disputes import NOTHING, STAGES, OnchainDisputes, Reading
+from steelyard.market.stored_games import unpacked
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import checksum
@@ -66,8 +68,8 @@ class Recorded(GameRoom):
         """What `OnchainDisputes.show` makes of it."""
         reading = Reading(case, self.games.address, self.court.address, described)
         reading.read(self.moves(case))
-        about, game = self.court.case_of(case), self.games.game_of(case)
-        return reading.told(STAGES[game["stage"]], about["receipt"])
+        view = unpacked(case, StoredOf(**self.games.stored_of(case)))
+        return reading.told(STAGES[view.stage if view else 0], self.court.case_of(case)["receipt"])
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,7 @@ def test_the_challenger_takes_its_case_from_the_jury_gam_1(room):
         "rival": NO_RIVAL,
     }
     assert room.court.case_of(case)["stage"] == PLAYING
-    game = room.games.game_of(case)
+    game = room.game_of(case)
     assert (game["stage"], game["defender"], game["challenger"]) == (POST, PAUL.address, WATCH.address)
     assert (game["positions"], game["prompt_units"], game["answer_from"], game["answer_units"]) == (0, 70, 70, 5)
     assert (game["place"], game["count"], game["levels"]) == (EVIDENCE, 5, 3)
@@ -154,8 +154,6 @@ def test_another_receipt_is_not_what_was_challenged_gam_1(room):
 NOT_LOWERED: dict[str, dict[str, Any]] = {
     "a grammar": {"grammar": b"\x01" * 32},
     "logprobs": {"logprobs": 1},
-    "top-k": {"top_k": 1},
-    "top-p": {"top_p": 0x3F7FFFFF},
     "another level": {"level": Level.QUORUM},
 }
 
@@ -204,14 +202,14 @@ def test_the_provider_appeals_and_the_challenger_begins_gam_3(room):
         room.court.settle(case)
     with refused("games.stage"):
         room.games.appeal(case, goods.exhibit, by=PAUL)
-    game = room.games.game_of(case)
+    game = room.game_of(case)
     assert (game["stage"], game["challenger_clock"]) == (CALLED, BASE)
     with refused("games.not-the-challenger"):
         room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=EVE)
     room.turn(BASE)
     room.games.begin(case, goods.exhibit, (0, NO_RIVAL), by=WATCH)
     clock = BASE + PER_POSITION * (P + 1)
-    game = room.games.game_of(case)
+    game = room.game_of(case)
     assert (game["defender_clock"], game["challenger_clock"]) == (clock, clock - BASE)
     assert Table(room, case, goods, 4).play() == CHEATED
 

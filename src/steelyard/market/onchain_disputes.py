@@ -13,6 +13,7 @@ from steelyard.chain.following import follow
 from steelyard.chain.history import Sent, behind, read_call
 from steelyard.chain.rpc import RpcChain
 from steelyard.market.disputes import CHALLENGER, PROVIDER, Dispute, LastStep, Move, Round, Side
+from steelyard.market.stored_games import unpacked
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.keys import ZERO_ADDRESS
@@ -64,11 +65,15 @@ class OnchainDisputes:
                     case Ended():
                         began = found[event.case]
                         found[event.case] = replace(began, outcome=_outcome(event.outcome), why=event.why)
-        return [replace(one, stage=STAGES[self.games.game_of(one.case).stage]) for one in found.values()]
+        return [replace(one, stage=STAGES[self._stage(one.case)]) for one in found.values()]
+
+    def _stage(self, case: bytes) -> int:
+        view = unpacked(case, self.games.stored_of(case))
+        return view.stage if view else 0
 
     def show(self, case: bytes, describe: Describe) -> Dispute:
         """One game, as far as it has come. Raises Refused: `dispute.unknown`, `dispute.indirect`; Unavailable."""
-        stage = self.games.game_of(case).stage
+        stage = self._stage(case)
         if stage == 0:
             raise Refused("dispute.unknown", f"0x{case.hex()} was never a game at {self.deployment.games}")
         about = self.rulings.case_of(case)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Final
 
 from steelyard.chain.bindings.games import (
@@ -11,30 +11,32 @@ from steelyard.chain.bindings.games import (
     BegunEarly,
     Called,
     Ended,
-    GameOf,
+    Filtered,
     Picked,
     Pointed,
     Posted,
     Said,
     Stepped,
+    Weighed,
 )
 from steelyard.chain.bindings.games import Games as Contract
 from steelyard.chain.deploy import Deployment
 from steelyard.chain.following import follow
 from steelyard.chain.port import Chain, Log
+from steelyard.market.stored_games import unpacked
 from steelyard.protocol import moves
 from steelyard.protocol.errors import Unavailable
-from steelyard.protocol.games import Place, Post, Stage, View
-from steelyard.protocol.hashing import keccak256
+from steelyard.protocol.games import Place, Post, Stage, View, sums_of
+from steelyard.protocol.hashing import ZERO32, keccak256
 from steelyard.protocol.verdicts import Outcome
 
 AGAIN: Final = 8  # blocks read twice, so that a short reorganisation leaves nothing behind
 LOOKS: Final = 3  # at a game that moves while it is looked at
-KINDS: Final = (Called, Begun, BegunEarly, Answered, Posted, Pointed, Said, Picked, Stepped, Ended)
+KINDS: Final = (Called, Begun, BegunEarly, Answered, Filtered, Posted, Pointed, Said, Picked, Stepped, Weighed, Ended)
 """Events of a game; each has the case as its first indexed field."""
 BY_TOPIC: Final = {kind.TOPIC: kind for kind in KINDS}
 
-Event = Called | Begun | BegunEarly | Answered | Posted | Pointed | Said | Picked | Stepped | Ended
+Event = Called | Begun | BegunEarly | Answered | Filtered | Posted | Pointed | Said | Picked | Stepped | Weighed | Ended
 
 
 @dataclass
@@ -61,10 +63,9 @@ class OnchainGames:
     def view(self, case: bytes) -> View | None:
         """See the port."""
         for _ in range(LOOKS):
-            head = self.contract.head_of(case)
-            game, events = self.contract.game_of(case), self._events(case)
-            if head == self.contract.head_of(case):
-                return None if game.stage == 0 else view_of(case, head, game, events)
+            view, events = unpacked(case, self.contract.stored_of(case)), self._events(case)
+            if (view.head if view else ZERO32) == self.contract.head_of(case):
+                return None if view is None else told(view, events)
         raise Unavailable("chain.behind", f"the game of case 0x{case.hex()} moved {LOOKS} times while it was read")
 
     def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
@@ -118,6 +119,7 @@ FUNCTIONS: Final[dict[type[Any], str]] = {
     moves.Say: "say",
     moves.Pick: "pick",
     moves.Step: "step",
+    moves.Weigh: "weigh",
     moves.Forfeit: "forfeit",
 }
 """A move is a function of the contract, its fields are the arguments."""
@@ -128,14 +130,9 @@ def arguments(move: moves.Move) -> tuple[Any, ...]:
     return astuple(move)
 
 
-SAME: Final = tuple(named.name for named in fields(View) if named.name in GameOf.__annotations__)
-"""What a view takes over from the contract's game."""
-
-
-def view_of(case: bytes, head: bytes, game: GameOf, events: Sequence[Event]) -> View:
-    """The contract's game with what its events say. Raises Unavailable("chain.behind") if those are not all there."""
-    told = {name: getattr(game, name) for name in SAME} | {"stage": Stage(game.stage), "place": Place(game.place)}
-    view = View(case=case, head=head, **told)
+def told(view: View, events: Sequence[Event]) -> View:
+    """The game with what its events say. Raises Unavailable("chain.behind") if those are not all there."""
+    case = view.case
     posts: list[Post] = []
     for event in events:
         match event:
@@ -147,6 +144,11 @@ def view_of(case: bytes, head: bytes, game: GameOf, events: Sequence[Event]) -> 
                 posts[-1] = replace(posts[-1], place=Place(event.place), index=event.index)
             case Said():
                 view = replace(view, words=event.words)
+            case Filtered() if view.place == Place.IDS:
+                view = replace(view, lowest=event.lowest, greatest=event.greatest, after=event.sums)
+            case Picked(place=Place.IDS) if view.place == Place.IDS:
+                before, after = sums_of(view.words)[event.index - 1 : event.index + 1]
+                view = replace(view, before=before, after=after)
             case Ended():
                 outcome = Outcome(event.outcome) if event.outcome else Outcome.CANNOT_TELL
                 view = replace(view, outcome=outcome, why=event.why)

@@ -101,7 +101,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that the chain shows of one game: `Games.game_of`, and from its events what was posted and said.
+    """All that the chain shows of one game: `Games.stored_of`, and from its events what was posted and said.
 
     A move is a function of this and of one's own run, so after a kill or a reorganisation the same view gives the same
     move. The numbers that are narrowed hold from the place on that fixes them."""

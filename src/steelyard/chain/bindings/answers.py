@@ -8,6 +8,16 @@ from steelyard.chain.port import Chain, Log, Mined
 from steelyard.protocol.units import Address
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What Answers.vy returns."""
+
+    nodes: int
+    vocabulary: int
+    beaten: bool
+    sieve: bytes
+
+
 class Answers:
     """Answers.vy at an address."""
 
@@ -86,15 +96,33 @@ class Answers:
         value: bytes = decode(("bytes32",), self.chain.call(self.address, data))[0]
         return value
 
-    def read(self, agreed: tuple[Any, ...], shown: tuple[Any, ...]) -> tuple[int, bool]:
+    def read(self, agreed: tuple[Any, ...], shown: tuple[Any, ...]) -> Read:
         """read(struct agreed, struct shown)"""
         data = encode(
-            bytes.fromhex("a442cd55"),
+            bytes.fromhex("3e7a2c72"),
             (
-                "(bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256,uint256,uint256,uint256)",
-                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32[])",
+                "(bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256,uint256,(uint256,uint256,uint256,uint256))",
+                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32[],((uint256,bytes,bytes32[]),(uint256,bytes,bytes32[]),uint256))",
             ),
             (agreed, shown),
         )
-        v0, v1 = decode(("uint256", "bool"), self.chain.call(self.address, data))
-        return v0, v1
+        return Read(*decode(("(uint256,uint256,bool,bytes32)",), self.chain.call(self.address, data))[0])
+
+    def weighs(
+        self, digest: bytes, sieve: tuple[Any, ...], id_: int, words: bytes, path: tuple[bytes, ...], claimed: int
+    ) -> bool:
+        """weighs(bytes32 digest, struct sieve, uint256 id, bytes words, bytes32[] path, uint256 claimed)"""
+        data = encode(
+            bytes.fromhex("fe3ba327"),
+            (
+                "bytes32",
+                "(bytes32,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256)",
+                "uint256",
+                "bytes",
+                "bytes32[]",
+                "uint256",
+            ),
+            (digest, sieve, id_, words, path, claimed),
+        )
+        value: bool = decode(("bool",), self.chain.call(self.address, data))[0]
+        return value

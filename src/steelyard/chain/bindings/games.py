@@ -9,51 +9,23 @@ from steelyard.protocol.units import Address
 
 
 @dataclass(frozen=True, slots=True)
-class GameOf:
+class StoredOf:
     """What Games.vy returns."""
 
-    stage: int
-    place: int
-    defender: Address
-    challenger: Address
+    turn: int
+    head: bytes
     receipt: bytes
+    defender: Address
+    challenger: int
+    order: int
     model_root: bytes
     prompt_root: bytes
     response_root: bytes
-    evidence_root: bytes
-    seed: int
-    temperature: int
-    positions: int
-    prompt_units: int
-    answer_from: int
-    answer_units: int
-    rival: int
-    run_root: bytes
-    facts_hash: bytes
-    nodes: int
+    root: bytes
     at: bytes
-    said: bytes
-    levels: int
-    wide: int
-    count: int
-    base: int
-    position: int
+    node: bytes
     position_leaf: bytes
-    node: int
-    node_hash: bytes
-    elements: int
-    element: int
-    lanes: int
-    join: int
-    chain: int
-    low: int
-    high: int
-    low_word: int
-    claimed: int
-    defender_clock: int
-    challenger_clock: int
-    since: int
-    moves: int
+    spot: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +97,28 @@ class Answered:
 
     @classmethod
     def read(cls, log: Log) -> "Answered":
+        """From a log with this TOPIC."""
+        return cls(*decode_event(cls.TYPES, log))
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Event Filtered."""
+
+    TOPIC: ClassVar[bytes] = bytes.fromhex("5d460cd707b1f01f48e9171ae8c125e20b8ebf6ca90cee7b7edaff7925ec5b21")
+    TYPES: ClassVar[tuple[tuple[str, bool], ...]] = (
+        ("bytes32", True),
+        ("uint256", False),
+        ("uint256", False),
+        ("uint256", False),
+    )
+    case: bytes
+    lowest: int
+    greatest: int
+    sums: int
+
+    @classmethod
+    def read(cls, log: Log) -> "Filtered":
         """From a log with this TOPIC."""
         return cls(*decode_event(cls.TYPES, log))
 
@@ -209,6 +203,21 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """Event Weighed."""
+
+    TOPIC: ClassVar[bytes] = bytes.fromhex("e8f8cfad1239b05a0cf6dbefffbab78a1779e0c9a051360541311314cd328833")
+    TYPES: ClassVar[tuple[tuple[str, bool], ...]] = (("bytes32", True), ("bool", False))
+    case: bytes
+    right: bool
+
+    @classmethod
+    def read(cls, log: Log) -> "Weighed":
+        """From a log with this TOPIC."""
+        return cls(*decode_event(cls.TYPES, log))
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Event Ended."""
 
@@ -231,11 +240,13 @@ EVENTS = {
         Begun,
         BegunEarly,
         Answered,
+        Filtered,
         Posted,
         Pointed,
         Said,
         Picked,
         Stepped,
+        Weighed,
         Ended,
     )
 }
@@ -254,13 +265,13 @@ class Games:
         value: bytes = decode(("bytes32",), self.chain.call(self.address, data))[0]
         return value
 
-    def game_of(self, case: bytes) -> GameOf:
-        """game_of(bytes32 case)"""
-        data = encode(bytes.fromhex("58161908"), ("bytes32",), (case,))
-        return GameOf(
+    def stored_of(self, case: bytes) -> StoredOf:
+        """stored_of(bytes32 case)"""
+        data = encode(bytes.fromhex("bc5d9cec"), ("bytes32",), (case,))
+        return StoredOf(
             *decode(
                 (
-                    "(uint256,uint256,address,address,bytes32,bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256,uint256,uint256,uint256,bytes32,bytes32,uint256,bytes32,bytes32,uint256,uint256,uint256,uint256,uint256,bytes32,uint256,bytes32,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256)",
+                    "(uint256,bytes32,bytes32,address,uint256,uint256,bytes32,bytes32,bytes32,bytes32,bytes32,bytes32,bytes32,uint256)",
                 ),
                 self.chain.call(self.address, data),
             )[0]
@@ -354,11 +365,11 @@ class Games:
     def answer(self, case: bytes, seen: bytes, shown: tuple[Any, ...]) -> Mined:
         """answer(bytes32 case, bytes32 seen, struct shown)"""
         data = encode(
-            bytes.fromhex("9f8800e3"),
+            bytes.fromhex("fd4bef9a"),
             (
                 "bytes32",
                 "bytes32",
-                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32[])",
+                "(bytes,uint256,bytes32[],bytes32,bytes,bytes32[],bytes32[],(bytes32,bytes,bytes32[],bytes32),bytes,bytes32[],bytes32[],bytes,bytes32[],bytes32[],((uint256,bytes,bytes32[]),(uint256,bytes,bytes32[]),uint256))",
             ),
             (case, seen, shown),
         )
@@ -430,5 +441,31 @@ class Games:
                 "(bytes,uint256,bytes32[],bytes32[],bytes32[])[]",
             ),
             (case, seen, leaves, node, unit, uses, openings_),
+        )
+        return self.chain.send(self.address, data)
+
+    def weigh(
+        self,
+        case: bytes,
+        seen: bytes,
+        sieve: tuple[Any, ...],
+        words: bytes,
+        path: tuple[bytes, ...],
+        before: int,
+        after: int,
+    ) -> Mined:
+        """weigh(bytes32 case, bytes32 seen, struct sieve, bytes words, bytes32[] path, uint256 before, uint256 after)"""
+        data = encode(
+            bytes.fromhex("0d393135"),
+            (
+                "bytes32",
+                "bytes32",
+                "(bytes32,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256)",
+                "bytes",
+                "bytes32[]",
+                "uint256",
+                "uint256",
+            ),
+            (case, seen, sieve, words, path, before, after),
         )
         return self.chain.send(self.address, data)
