@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from counting import unravel
 
-from steelyard.engines import draws
+from steelyard.engines import draws, sieves
 from steelyard.engines.ir import encoding, leaves
 from steelyard.engines.ir.graph import Node
 from steelyard.engines.ir.leaves import FileAt, NodeAt, TableAt
 from steelyard.engines.ir.scalars import OPERATIONS
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.games import NOTHING, WORDS_PER_LEAF, View
+from steelyard.protocol.moves import Sieve
 from steelyard.verification.openings import Spot
 from steelyard.verification.referee import Shape
 
@@ -40,6 +41,14 @@ class GraphArithmetic:
 
     def __init__(self, prefers: Prefers) -> None:
         self.prefers = prefers
+
+    def sieved(self, view: View, sieve: Sieve, sums: int) -> bool:
+        if not sieves.fits(sieve, sums, view.top_k):
+            raise Refused("games.sums", f"0x{sums:064x}")
+        return sieves.beaten(sieve, sums, view.top_p, view.seed, view.positions)
+
+    def share(self, sieve: Sieve, one: int, z: int) -> int:
+        return sieves.share(sieve, one, z)
 
     def describe(self, node: bytes, position: int) -> Shape:
         read = leaves.decode(node).node

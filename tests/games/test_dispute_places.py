@@ -294,7 +294,7 @@ def test_an_answer_of_nothing_has_nothing_to_dispute() -> None:
 
 def test_orders_that_are_not_lowered_have_no_game() -> None:
     """GAM-1."""
-    for changes in ({"top_k": 5}, {"top_p": 0x3F000000}, {"level": int(Level.OPEN)}):
+    for changes in ({"grammar": noise()}, {"logprobs": 1}, {"level": int(Level.OPEN)}):
         order = STALL.order(PROMPT, UNITS, temperature=0, **changes)
         claim = STALL.claim(order, PROMPT, HONEST.claim.generated, HONEST.script.evidence)
         table = Table(replace(HONEST, claim=claim))

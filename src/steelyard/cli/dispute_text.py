@@ -14,6 +14,7 @@ DECIDED: Final = {
     "step": "the contract executed the step that both sides were left with",
     "start": "a fold without turns is what it starts from",
     "rival": "the sampling rule prefers the other id",
+    "sum": "the contract weighed the one id that both sides were left with",
     "clock": "whoever had to move did not, in time",
     "cancel": "the buyer had cancelled",
     "end": "the last unit ends an answer",

@@ -18,6 +18,7 @@ NOTHING: Final = 2**32 - 1
 LEVELS_AT_ONCE: Final = 6  # 2**6 = 64 children in a post
 TURNS_AT_ONCE: Final = 64
 SUM: Final = 32  # bytes of a sum over ids (GAM-5)
+KEEPS_ALL: Final = 0x3F800000  # top_p = 1 as binary32 bits
 MOST_STATE: Final = 4_096  # numbers of a state: an answer opens all of them at once (GAM-4)
 WORD: Final = 4  # bytes
 WORDS_PER_LEAF: Final = 32  # 128 bytes, GRA-14
@@ -268,6 +269,12 @@ def words_due(view: View) -> int:
     if view.place == Place.WORDS:
         return min(WORDS_PER_LEAF, view.elements - view.element)
     return CHAINS if view.place == Place.CHAINS else len(cuts(view.low, view.high)) - 1
+
+
+def says(temperature: int, top_k: int, top_p: int, vocabulary: int) -> tuple[bool, bool]:
+    """Whether top-k and whether top-p has a say (GAM-5): some id may be left out. Numbers as an order has them."""
+    drawn = temperature != 0
+    return drawn and 0 < top_k < vocabulary, drawn and top_p < KEEPS_ALL
 
 
 def leaves_of(elements: int) -> int:

@@ -9,10 +9,11 @@ from steelyard.protocol.games import Place, Side, Stage, View
 from steelyard.protocol.moves import Begin, BeginEarly, Move, Opening, Pick, Point, PointNode, Shown, Step, Unit
 from steelyard.verification import checks
 from steelyard.verification.claim import Claim
-from steelyard.verification.defender import own_leaves, own_words
+from steelyard.verification.defender import own_leaves, own_logits, own_words
 from steelyard.verification.holding import Hold, Holding, Load
 from steelyard.verification.transcript import Transcript
 from steelyard.verification.ways import Way, below
+from steelyard.verification.weighing import weigh
 
 
 def first_move(case: bytes, claim: Claim, card: Card, run: Replay) -> Begin | BeginEarly | None:
@@ -56,7 +57,9 @@ def challenger_move(view: View, hold: Hold, script: Transcript, begin: Move | No
     if view.stage == Stage.POINT:
         return _point(view, hold, script)
     if view.stage == Stage.PICK:
-        return _pick(view, hold)
+        return _pick(view, hold, script)
+    if view.place == Place.IDS:
+        return weigh(view, own_logits(view, hold(view.positions)), script.id(view.positions))
     return _step(view, hold(view.positions), script)
 
 
@@ -75,10 +78,16 @@ def _point(view: View, hold: Hold, script: Transcript) -> Move | None:
     return PointNode(view.case, view.head, index, child, path, *opened)
 
 
-def _pick(view: View, hold: Hold) -> Move | None:
-    """Where turns are narrowed, the claimed sum is the wrong one if all that were said before it are right."""
+def _pick(view: View, hold: Hold, script: Transcript) -> Move | None:
+    """Where turns are narrowed, the claimed sum is the wrong one if all that were said before it are right. Sums over
+    ids are looked at only if the run is one's own: else the logits need not be."""
+    if view.place == Place.IDS:
+        wrong = view.run_root != hold(view.positions).root()
+        over_ids = None if wrong else _first_difference(games.sums_of(view.words), own_words(view, hold, script))
+        found = 0 if wrong else over_ids
+        return None if found is None else Pick(view.case, view.head, found, view.words)
     said = games.words_of(view.words)
-    index = _first_difference(said, own_words(view, hold))
+    index = _first_difference(said, own_words(view, hold, script))
     if view.place == Place.TURNS:
         index = len(said) + 1 if index is None else index + 1
     return None if index is None else Pick(view.case, view.head, index, view.words)

@@ -11,6 +11,7 @@ from steelyard.protocol.records import Cancel
 from steelyard.verification.holding import Hold, Holding
 from steelyard.verification.transcript import Transcript
 from steelyard.verification.ways import below
+from steelyard.verification.weighing import filtered, opened, own_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ def defender_move(view: View, hold: Hold, script: Transcript, ended: Ended | Non
         return Answer(view.case, view.head, _answered(view, hold(view.positions), script))
     if view.stage == Stage.POST:
         return PostChildren(view.case, view.head, below(own_leaves(view, hold, script), view))
-    return Say(view.case, view.head, games.said_words(own_words(view, hold)))
+    said = games.said_sums if view.place == Place.IDS else games.said_words
+    return Say(view.case, view.head, said(own_words(view, hold, script)))
 
 
 def own_leaves(view: View, hold: Hold, script: Transcript) -> Sequence[bytes]:
@@ -55,9 +57,12 @@ def own_leaves(view: View, hold: Hold, script: Transcript) -> Sequence[bytes]:
     return games.value_leaves(holding.value(view.position, view.node))
 
 
-def own_words(view: View, hold: Hold) -> Sequence[int]:
-    """What one's own run says where words are narrowed: of a leaf, of the chains, or of the sums between."""
+def own_words(view: View, hold: Hold, script: Transcript) -> Sequence[int]:
+    """What one's own run says where words are narrowed: of a leaf, of the chains, or of the sums between; sums over
+    ids with those at both ends."""
     holding, at = hold(view.positions), (view.position, view.node)
+    if view.place == Place.IDS:
+        return own_sums(view, own_logits(view, holding), script.id(view.positions))
     if view.place == Place.WORDS:
         return games.words_of(games.cut_value(holding.value(*at))[view.element // WORDS_PER_LEAF])
     if view.place == Place.CHAINS:
@@ -65,12 +70,18 @@ def own_words(view: View, hold: Hold) -> Sequence[int]:
     return holding.sums(*at, view.element, view.chain, games.cuts(view.low, view.high)[:-1])
 
 
+def own_logits(view: View, holding: Holding) -> bytes:
+    """Those that the unit was drawn from, 4 bytes each."""
+    return holding.value(view.positions - 1, Facts.read(holding.facts()).logits)
+
+
 def _answered(view: View, holding: Holding, script: Transcript) -> Answered:
     raw, last = holding.facts(), view.positions - 1
     facts, nodes = Facts.read(raw), merkle.Tree(holding.nodes(last))
     logits = holding.value(last, facts.logits)
-    logit, logit_path = _word(logits, script.id(view.positions))
-    rival, rival_path = _word(logits, view.rival)
+    unit = script.id(view.positions)
+    logit, logit_path = opened(logits, unit)
+    rival, rival_path = opened(logits, view.rival)
     return Answered(
         facts=raw,
         leaves=holding.model_leaves(),
@@ -86,15 +97,8 @@ def _answered(view: View, holding: Holding, script: Transcript) -> Answered:
         rival=rival,
         rival_path=rival_path,
         evidence_path=merkle.prove(script.evidence_leaves(), view.unit),
+        filtered=filtered(view, logits, unit),
     )
-
-
-def _word(value: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:
-    """The leaf of a value that holds an element, and its path; nothing if there is no such element."""
-    if 4 * index >= len(value):
-        return b"", ()
-    leaf = index // WORDS_PER_LEAF
-    return games.cut_value(value)[leaf], merkle.prove(games.value_leaves(value), leaf)
 
 
 def _end(view: View, hold: Hold, script: Transcript, ended: Ended | None) -> Move | None:

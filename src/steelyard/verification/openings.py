@@ -1,6 +1,6 @@
 """What an opening shows: of units, facts, words, and the operands of a step (spec/games.md). The referee's hashing."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from steelyard.protocol import games, merkle, moves
 from steelyard.protocol.eip712 import Domain
@@ -10,9 +10,6 @@ from steelyard.protocol.games import WORDS_PER_LEAF, View
 from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.records import Level
 from steelyard.protocol.roots import EVIDENCE_LABEL, LOGPROBS, UNITS_PER_LEAF
-
-KEEPS_ALL: Final = 0x3F800000
-"""top_p = 1 as binary32 bits."""
 
 
 class Spot(NamedTuple):
@@ -39,8 +36,8 @@ def require_followed(shown: moves.Shown, domain: Domain, receipt: bytes) -> None
     sealed = merkle.seal(shown.answer_units, shown.answer_top) == shown.receipt.response_root
     require(linked and sealed, "games.other-receipt", f"0x{digests[2].hex()}")
     level = order.level in (Level.AUDITED, Level.DISPUTABLE)
-    plain = order.grammar == ZERO32 and (order.logprobs, order.top_k, order.top_p) == (0, 0, KEEPS_ALL)
-    require(level and plain, "games.not-lowered", f"level {order.level}, top_k {order.top_k}, top_p {order.top_p}")
+    plain = order.grammar == ZERO32 and order.logprobs == 0
+    require(level and plain, "games.not-lowered", f"level {order.level}, logprobs {order.logprobs}, or a grammar")
 
 
 def root_of(count: int, index: int, leaf: bytes, path: tuple[bytes, ...], rule: str = "games.opening") -> bytes:

@@ -29,6 +29,7 @@ from steelyard.verification.openings import (
     unit_of,
     word_of,
 )
+from steelyard.verification.sieving import Filters, marked, picked, require_sums, sifting, weighed
 
 
 class Shape(NamedTuple):
@@ -41,7 +42,7 @@ class Shape(NamedTuple):
     join: int
 
 
-class Arithmetic(Protocol):
+class Arithmetic(Filters, Protocol):
     """What a step is, and which id is drawn. All raise Refused for what a contract would refuse."""
 
     def describe(self, node: bytes, position: int) -> Shape: ...
@@ -89,6 +90,8 @@ class Referee:
     base: int
     each: int
     games: dict[bytes, View] = field(default_factory=dict)
+    sieves: dict[bytes, moves.Sieve] = field(default_factory=dict)
+    """By case: what was answered of filters that have a say. A contract keeps the hash."""
 
     def play(self, move: moves.Move, sender: Address, now: int) -> View:
         """The game after the move; `now` in Unix seconds. Raises Refused."""
@@ -158,7 +161,7 @@ class Referee:
     # -- the moves: each takes the game before and gives the one after -----------------------------------------------
 
     def _answer(self, view: View, move: moves.Answer) -> View:
-        """GAM-4. A rival that is no id of the model's is none."""
+        """GAM-4 and GAM-5. A rival that is no id of the model's is none."""
         require(view.place != Place.EARLY, "games.stage", "the game is about an early end")
         shown = move.shown
         facts = facts_of(view.model_root, shown)
@@ -175,12 +178,20 @@ class Referee:
         leaf = sha256(shown.state, logit.to_bytes(games.WORD, "little"), ZERO32)
         require_evidence(view, shown.unit, leaf, shown.evidence_path)
         view = replace(view, run_root=run, facts_hash=keccak256(shown.facts), nodes=facts.nodes)
-        if view.rival < facts.vocabulary:
-            other, rival = word_of(facts.vocabulary, view.rival, shown.rival, shown.rival_path)
-            require(other == logits, "games.opening", "the rival's logit is not the run's")
-            if self.arithmetic.prefers(view, rival, unit, logit):
-                return over(view, Outcome.CHEATED, "rival")
-        return tree(view, Place.RUN, run, view.positions)
+        down = tree(view, Place.RUN, run, view.positions)
+        if view.rival >= facts.vocabulary:
+            return down
+        other, rival = word_of(facts.vocabulary, view.rival, shown.rival, shown.rival_path)
+        require(other == logits, "games.opening", "the rival's logit is not the run's")
+        two = (unit, logit, view.rival, rival)
+        sieve = moves.Sieve(logits, facts.vocabulary, view.temperature, *two, *[NOTHING] * 4)
+        sieve, sums = marked(view, shown.filtered, sieve), shown.filtered.sums
+        if sieve.lowest == sieve.greatest == NOTHING:
+            return over(view, Outcome.CHEATED, "rival") if self.arithmetic.prefers(view, rival, unit, logit) else down
+        if self.arithmetic.sieved(view, sieve, sums):
+            return over(view, Outcome.CHEATED, "rival")
+        self.sieves[view.case] = sieve
+        return sifting(down, sieve, sums)
 
     def _show_cancel(self, view: View, move: moves.ShowCancel) -> View:
         """GAM-35."""
@@ -240,7 +251,10 @@ class Referee:
         return tree(view, Place.LEAVES, view.at, games.leaves_of(elements))
 
     def _say(self, view: View, move: moves.Say) -> View:
-        """GAM-13 to GAM-15."""
+        """GAM-6 and GAM-13 to GAM-15."""
+        if view.place == Place.IDS:
+            require_sums(view, move.words)
+            return replace(view, stage=Stage.PICK, words=move.words, said=keccak256(move.words))
         words = games.words_of(move.words)
         fits = len(move.words) == games.WORD * games.words_due(view)
         require(fits, "games.words", f"{len(move.words)} bytes for {games.words_due(view)} words")
@@ -252,8 +266,10 @@ class Referee:
         return replace(view, stage=Stage.PICK, words=move.words, said=keccak256(move.words))
 
     def _pick(self, view: View, move: moves.Pick) -> View:
-        """GAM-13 to GAM-16."""
+        """GAM-6 and GAM-13 to GAM-16."""
         require(keccak256(move.words) == view.said, "games.said", "other words were said")
+        if view.place == Place.IDS:
+            return picked(view, move.index, games.sums_of(move.words))
         words = games.words_of(move.words)
         if view.place == Place.TURNS:
             require(1 <= move.index <= len(words) + 1, "games.index", f"{move.index}, 1 to {len(words) + 1}")
@@ -288,6 +304,10 @@ class Referee:
         word = self.arithmetic.step(move.node, *here, view.low_word, unit, leaves)
         return over(view, Outcome.HONEST if word == view.claimed else Outcome.CHEATED, "step")
 
+    def _weigh(self, view: View, move: moves.Weigh) -> View:
+        """GAM-7."""
+        return weighed(view, move, self.sieves.get(view.case), self.arithmetic)
+
 
 def _left(view: View) -> int:
     return view.defender_clock if games.to_move(view) is Side.DEFENDER else view.challenger_clock
@@ -320,6 +340,8 @@ def _claimed(view: View, shown: moves.Shown, claim: moves.Claim) -> View:
         evidence_root=receipt.evidence_root,
         seed=order.seed,
         temperature=order.temperature,
+        top_k=order.top_k,
+        top_p=order.top_p,
         prompt_units=order.prompt_units,
         answer_from=order.answer_from,
         answer_units=shown.answer_units,
@@ -342,5 +364,6 @@ RULES: Final[Mapping[type[Any], tuple[Stage, Callable[..., View]]]] = {
     moves.Say: (Stage.SAY, Referee._say),
     moves.Pick: (Stage.PICK, Referee._pick),
     moves.Step: (Stage.STEP, Referee._step),
+    moves.Weigh: (Stage.STEP, Referee._weigh),
 }
 """Move -> the stage that it is for, and what it does."""

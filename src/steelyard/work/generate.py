@@ -77,10 +77,9 @@ def require_fits(order: Order, offer: Offer, offer_digest: bytes) -> None:
     if order.prompt_units + order.max_units > offer.context_length:
         total = order.prompt_units + order.max_units
         raise Refused("order.context-too-long", f"{total} units, the offer takes {offer.context_length}")
-    if order.level == Level.DISPUTABLE:
-        asked = {"logprobs": order.logprobs, "top_k": order.top_k, "top_p": order.top_p}
-        if beyond := not_lowered(grammar=order.grammar != ZERO32, **asked):
-            raise Refused("order.level", f"disputable: {', '.join(beyond)} not lowered yet (rule P3)")
+    beyond = not_lowered(grammar=order.grammar != ZERO32, logprobs=order.logprobs)
+    if order.level == Level.DISPUTABLE and beyond:
+        raise Refused("order.level", f"disputable: {', '.join(beyond)} not lowered yet (rule P3)")
     numbers = order.max_units * row_length(order.logprobs)
     if numbers > MAX_NUMBERS:
         told = f"{order.max_units} units with {row_length(order.logprobs)} numbers each"
@@ -90,10 +89,10 @@ def require_fits(order: Order, offer: Offer, offer_digest: bytes) -> None:
         raise Refused("order.max-price", f"{order.max_price} < {most} micro-tokens for {order.max_units} units")
 
 
-def not_lowered(*, grammar: bool, logprobs: int, top_k: int, top_p: int) -> list[str]:
+def not_lowered(*, grammar: bool, logprobs: int) -> list[str]:
     """What the dispute game cannot follow yet of what an order asks for (GAM-1), by name: nobody sells it at level
-    `disputable`. `top_p`: binary32 bits."""
-    asked = {"grammar": grammar, "logprobs": logprobs, "top_k": top_k, "top_p": top_p != ONE_BITS}
+    `disputable`."""
+    asked = {"grammar": grammar, "logprobs": logprobs}
     return [name for name, wanted in asked.items() if wanted]
 
 

@@ -229,7 +229,7 @@ def test_a_liar_whose_own_run_says_otherwise_does_not_appeal(tmp_path: Path) -> 
 def test_what_a_game_cannot_follow_is_not_appealed_and_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand = Stand(tmp_path, order={"top_k": 40})
+    stand = Stand(tmp_path, order={"logprobs": 3})
     monkeypatch.setattr(stand.engine, "replay", lambda *_: pytest.fail("run again for nothing"))
     condemn(stand)
     stand.defender.round()

@@ -17,7 +17,7 @@ from steelyard.protocol import games as game
 from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.games import Side, View
 from steelyard.protocol.hashing import ZERO32
-from steelyard.protocol.moves import Begin, BeginEarly, Forfeit, Move, Step
+from steelyard.protocol.moves import Begin, BeginEarly, Forfeit, Move, Step, Weigh
 from steelyard.protocol.proofs import Proof
 from steelyard.protocol.records import Level
 from steelyard.verification import checks
@@ -68,8 +68,8 @@ class Playing:
         if order.level == Level.DISPUTABLE:
             playable = case.stage in (Stage.CHALLENGED, Stage.SEATED, Stage.OPENED)
             return playable and self._position(claim, case).begin is not None
-        asked = {"logprobs": order.logprobs, "top_k": order.top_k, "top_p": order.top_p}
-        if case.stage is not Stage.OPENED or generate.not_lowered(grammar=order.grammar != ZERO32, **asked):
+        beyond = generate.not_lowered(grammar=order.grammar != ZERO32, logprobs=order.logprobs)
+        if case.stage is not Stage.OPENED or beyond:
             return False
         spoken = case.revealed == len(case.seats) or now > case.reveal_until
         if not spoken or case.condemned:
@@ -99,7 +99,7 @@ class Playing:
         if view is None:
             raise Unavailable("chain.behind", f"case {note.case} is played, and its game is not there yet")
         move = self._move(view, packages.read(note.package, self.desk.domain).claim, case)
-        if move is None or (isinstance(move, Step | Forfeit) and not self._tied(note, case)):
+        if move is None or (isinstance(move, Step | Weigh | Forfeit) and not self._tied(note, case)):
             return
         self.desk.games.play(move)
 

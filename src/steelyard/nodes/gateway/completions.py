@@ -206,9 +206,8 @@ def _wishes(wanted: Wanted, limit: int | None, prompts: list[tuple[int, ...]], s
         raise Refused("request.unsupported-parameter", f"provider.assurance.level: {name} is not sold yet")
     grammar = grammar_for(wanted) if isinstance(wanted, ChatRequest) else b""
     rows, top_p = wanted.rows(), bits(wanted.top_p)
-    if level == Level.DISPUTABLE and (
-        beyond := not_lowered(grammar=bool(grammar), logprobs=rows, top_k=wanted.top_k, top_p=top_p)
-    ):
+    beyond = not_lowered(grammar=bool(grammar), logprobs=rows)
+    if level == Level.DISPUTABLE and beyond:
         told = "not at level disputable yet, where a contract must be able to follow it; level audited takes it"
         raise Refused("request.unsupported-parameter", f"{PARAMETERS.get(beyond[0], beyond[0])}: {told}")
     if limit is not None and limit * row_length(rows) > MAX_NUMBERS:

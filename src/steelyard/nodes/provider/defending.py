@@ -155,8 +155,7 @@ class Defender:
             return None
         sold = self._sold(case.receipt)
         order = sold.order
-        asked = {"logprobs": order.logprobs, "top_k": order.top_k, "top_p": order.top_p}
-        if generate.not_lowered(grammar=order.grammar != ZERO32, **asked):
+        if generate.not_lowered(grammar=order.grammar != ZERO32, logprobs=order.logprobs):
             return None
         run = self.provider.engine.replay(generate.job_of(order, sold.prompt), sold.generated)
         prefix = len(sold.prompt) - order.answer_from
