@@ -110,12 +110,9 @@ def _logit(s: Sieve, id: uint256, z: uint256, before: uint256, whole: uint256, t
         return MINUS_INFINITY
     if s.greatest == NOBODY or id == s.greatest:
         return z
-    exponent: uint256 = top_p >> 23
-    p: uint256 = (top_p & FRACTION) | HIDDEN
-    if exponent == 0:
-        exponent = 1
-        p = top_p
-    return z if before << (150 - exponent) < p * whole else MINUS_INFINITY
+    # p = m·2**(e - 150); of a subnormal p that is another number, but below 2**-64 all let pass what nothing stands before, and no more
+    p: uint256 = ((top_p & FRACTION) | HIDDEN) * whole
+    return z if before << (150 - (top_p >> 23)) < p else MINUS_INFINITY
 
 
 @pure
