@@ -177,6 +177,7 @@ def package_of(claim: Claim, **changes: object) -> AuditPackage:
         prompt_salt="0x" + claim.prompt_salt.hex(),
         answer=list(claim.answer),
         answer_salt="0x" + claim.answer_salt.hex(),
+        logprobs=[list(row) for row in claim.logprobs],
         cancel=cancel,
         provider_url=SHOP,
     )

@@ -73,14 +73,19 @@ def fits(sieve: Sieve, sums: int, top_k: int) -> bool:
 def beaten(sieve: Sieve, sums: int, top_p: int, seed: int, position: int) -> bool:
     """True if, what these sums say to be left out counting as minus infinity, the rule would pick the rival rather
     than the unit (SMP-4, SMP-5). `top_p`: binary32 bits; `position` as in `draws.pick`."""
-    before = {sieve.unit: (sums >> BEFORE_UNIT) % FIELD, sieve.rival: (sums >> BEFORE_RIVAL) % FIELD}
-    z = {sieve.unit: sieve.unit_z, sieve.rival: sieve.rival_z}
-    kept = [_kept(sieve, one, z[one], before[one], sums >> WHOLE, top_p) for one in z]
-    logits = np.where(kept, [_number(word) for word in z.values()], np.float32(-np.inf)).astype(np.float32)
-    found = draws.scores(logits, sieve.temperature, seed, position, np.array(list(z)))
-    scores = dict(zip(z, found, strict=True))
-    unit, rival = scores[sieve.unit], scores[sieve.rival]
+    z = np.array([_number(sieve.unit_z), _number(sieve.rival_z)])
+    z = np.where(keeps(sieve, sums, top_p), z, np.float32(-np.inf))
+    unit, rival = draws.scores(z, sieve.temperature, seed, position, np.array([sieve.unit, sieve.rival]))
     return bool(rival > unit) or (bool(rival == unit) and sieve.rival < sieve.unit)
+
+
+def keeps(sieve: Sieve, sums: int, top_p: int) -> tuple[bool, bool]:
+    """Whether by these sums the unit is kept, and whether the rival is."""
+    unit, rival, whole = (sums >> BEFORE_UNIT) % FIELD, (sums >> BEFORE_RIVAL) % FIELD, sums >> WHOLE
+    return (
+        _kept(sieve, sieve.unit, sieve.unit_z, unit, whole, top_p),
+        _kept(sieve, sieve.rival, sieve.rival_z, rival, whole, top_p),
+    )
 
 
 def _kept(sieve: Sieve, one: int, z: int, before: int, whole: int, top_p: int) -> bool:
