@@ -10,6 +10,7 @@ import pytest
 from courtroom import PAUL, SESSION, WATCH, Courtroom, Rules, Sale
 from game_arithmetic import GraphArithmetic, drawn
 from gameroom import BASE, MOVE_FEE, PER_POSITION
+from sifting import PROMPT as TEXT
 from world import Contract, Event, Reverted, key
 
 from claims import ANSWER_SALT, ONE, PROMPT_SALT
@@ -41,7 +42,6 @@ from steelyard.work.generate import receipt_of
 
 HONEST = Alphabet()
 NODES = {name: index for index, name in enumerate(GRAPH.by_name)}
-TEXT = tuple(b"a toy duel of twenty")
 UNITS, SEED = 6, 3
 POSITIONS = len(TEXT) + UNITS - 1
 """Of a game on the last unit."""
@@ -261,7 +261,7 @@ def flat(value: Any) -> Any:
 
 KEPT_AT_THE_END = ("case", "stage", "defender", "challenger", "receipt", "model_root", "prompt_root", "response_root")
 KEPT_AT_THE_END += ("position", "node", "element", "elements", "lanes", "join", "chain", "low", "high", "low_word")
-KEPT_AT_THE_END += ("claimed", "positions", "answer_units", "moves", "words", "outcome", "why")
+KEPT_AT_THE_END += ("claimed", "positions", "answer_units", "moves", "words", "outcome", "why", "top_k", "top_p")
 NAMES = [named.name for named in fields(View)]
 
 
@@ -279,6 +279,8 @@ def expected(other: View, seen: View) -> View:
         or (leaf and other.rival == NOTHING)
         or (leaf and other.place == Place.WORDS)
     )
+    if other.place == Place.IDS:  # where the run's tree waits, of which nothing is said yet
+        shows = False
     return replace(
         other,
         head=seen.head,
@@ -388,7 +390,7 @@ class Duel:
 def job_of(deal: Deal) -> Job:
     """The run that was ordered."""
     order = deal.claim.order
-    return Job(TEXT, len(TEXT), order.max_units, order.temperature, ONE, 0, order.seed)
+    return Job(TEXT, len(TEXT), order.max_units, order.temperature, order.top_p, order.top_k, order.seed)
 
 
 def defender(deal: Deal) -> Player:

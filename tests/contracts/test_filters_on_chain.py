@@ -1,4 +1,4 @@
-"""contracts/filters.vy against `engines.sieves`, which is held to the sampler itself: shares, sums, and whom they leave in."""
+"""contracts/filters.vy against `engines.sieves`, which is held to the sampler: shares, sums, whom they leave in."""
 
 from dataclasses import astuple
 from typing import Any, Final

@@ -30,7 +30,7 @@ from steelyard.verification.weighing import opened
 from steelyard.work.generate import job_of
 
 STATE, LOGITS = ([node.name for node in GRAPH.nodes].index(name) for name in ("state", "logits"))
-PROMPT = tuple(b"weights and measures")
+PROMPT = tuple(b"a toy duel of twenty")
 FILTERS = {
     "top-k": {"top_k": 4, "top_p": ONE},
     "top-p": {"top_k": 0, "top_p": bits(0.5)},

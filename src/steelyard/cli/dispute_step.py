@@ -4,17 +4,27 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.engines import sieves
 from steelyard.engines.canonical.fields import FIELD_CODES, FIELDS, blocks_per_leaf, read
 from steelyard.engines.gguf_head import KINDS as FORMATS
 from steelyard.engines.ir import encoding, evaluate, leaves
 from steelyard.engines.ir.graph import CONSTANTS, Instruction, Node, View
-from steelyard.market.disputes import LastStep
+from steelyard.market.disputes import LastStep, Weighing
+from steelyard.protocol.games import NOTHING
 
+SHARE: Final = (
+    ("stands before the greatest", sieves.BEFORE_GREATEST, 32),
+    ("stands before the last of top-k", sieves.BEFORE_LOWEST, 32),
+    ("weight before the unit", sieves.BEFORE_UNIT, 64),
+    ("weight before the rival", sieves.BEFORE_RIVAL, 64),
+    ("weight", sieves.WHOLE, 64),
+)
+"""Fields of a share: name, first bit, bits."""
 NUMBERS = {name: number for number, (name, _, _) in FORMATS.items()}
 Words = NDArray[Any]
 
@@ -43,6 +53,7 @@ class Explained:
     operations: tuple[Value, ...]
     claimed: Value
     computed: Value
+    what: str = "The last step"
 
 
 def explained(step: LastStep, nodes: Sequence[Node] = ()) -> Explained:
@@ -192,3 +203,34 @@ def shortest(word: int) -> str:
     if not math.isfinite(number):
         return str(number)
     return str(np.float32(number)) if number != int(number) or abs(number) >= 1e9 else f"{number:.1f}"
+
+
+# -- one id that is weighed --------------------------------------------------------------------------------------------
+
+
+def weighed(told: Weighing) -> Explained:
+    """What an id adds to the sums that a filter is proved by (GAM-5), and what the provider's sums say of it."""
+    sieve = told.sieve
+    given = [("the id's logit", told.id, told.logit), ("the unit's", sieve.unit, sieve.unit_z)]
+    given += [("the rival's", sieve.rival, sieve.rival_z), ("the last that top-k keeps", sieve.lowest, sieve.lowest_z)]
+    given += [("the greatest", sieve.greatest, sieve.greatest_z)]
+    operands = [(f"{what}, id {one}", word) for what, one, word in given if one != NOTHING]
+    computed = sieves.share(sieve, told.id, told.logit)
+    parts = [Value("", name, f"{part:x}", str(part)) for name, part in _parts(computed)]
+    return Explained(
+        node=f"id {told.id}",
+        loops=f"its share of 256 bits in sums over {sieve.vocabulary:,} ids",
+        operands=tuple(_value(at, what, _word(word, "f")) for at, (what, word) in enumerate(operands)),
+        operations=tuple(parts),
+        claimed=_sum("claimed", told.claimed),
+        computed=_sum("computed", computed),
+        what="The last id",
+    )
+
+
+def _parts(share: int) -> list[tuple[str, int]]:
+    return [(name, share >> first & (1 << width) - 1) for name, first, width in SHARE]
+
+
+def _sum(what: str, share: int) -> Value:
+    return Value("", what, f"{share:064x}", ", ".join(f"{part}" for _, part in _parts(share)))

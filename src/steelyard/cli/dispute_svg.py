@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from steelyard.cli import screen
 from steelyard.cli.dispute_step import Explained, Value
-from steelyard.cli.dispute_text import DECIDED, about, clean, short, span, verdict
+from steelyard.cli.dispute_text import DECIDED, about, clean, short, span, unnamed, verdict
 from steelyard.market.disputes import Dispute, Round
 
 WIDTH: Final = 960
@@ -31,7 +31,7 @@ STYLE: Final = """
 
 
 def svg(dispute: Dispute, told: Explained | None = None) -> str:
-    """The whole picture. `told` explains `dispute.step`."""
+    """The whole picture. `told` explains `dispute.step` or `dispute.weighing`."""
     parts = [
         _text(24, 36, f"Dispute 0x{dispute.case.hex()[:16]}…", "ink big"),
         _text(24, 58, about(dispute), "dim"),
@@ -87,7 +87,7 @@ def _round(number: int, one: Round, y: int, last: bool) -> list[str]:
     gas = " + ".join(f"{gas:,}" for gas in one.gas if gas)
     words.append(_text(right, y + 31, f"{gas} gas", "dim"))
     if one.named is None:
-        return [*words, _rect(LEFT, y, BAR, "behind"), _text(right, y + 14, f"{count} shown", "dim")]
+        return [*words, _rect(LEFT, y, BAR, "behind"), _text(right, y + 14, unnamed(one), "dim")]
     named = LEFT + cell * one.named
     bars = [_rect(LEFT, y, BAR, "behind"), _rect(LEFT, y, named - LEFT, "agreed"), _rect(named, y, cell, "named")]
     cuts = "".join(f"M{_n(LEFT + cell * i)} {y}v{HEIGHT}" for i in range(1, count))

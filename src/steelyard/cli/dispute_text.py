@@ -24,7 +24,7 @@ DECIDED: Final = {
 
 
 def text(dispute: Dispute, told: Explained | None = None) -> str:
-    """The whole picture. `told` explains `dispute.step`."""
+    """The whole picture. `told` explains `dispute.step` or `dispute.weighing`."""
     lines = [*_head(dispute), "", *_rounds(dispute)]
     if told is not None:
         lines += ["", *_step(told)]
@@ -86,12 +86,17 @@ def _rounds(dispute: Dispute) -> list[str]:
 
 def _round(number: int, one: Round) -> str:
     if one.named is None:
-        bar, named, claim = BEHIND * min(BAR, len(one.claims)), f"? of {len(one.claims)}", ""
+        bar, named, claim = BEHIND * min(BAR, len(one.claims)), unnamed(one), ""
     else:
         bar, claim = _bar(one.named, len(one.claims)), short(one.claims[one.named])
         named = f"{one.named + 1} of {len(one.claims)}"
     gas = " + ".join(f"{gas:,}" for gas in one.gas if gas)
     return _row(str(number), one.place, span(one.before), bar, named, claim, gas)
+
+
+def unnamed(one: Round) -> str:
+    """Of a round in which nothing shown was named."""
+    return f"? of {len(one.claims)}" if one.after is None else "the run"
 
 
 def _row(number: str, place: str, ends: str, bar: str, named: str, claim: str, gas: str) -> str:
@@ -106,7 +111,7 @@ def _bar(named: int, count: int) -> str:
 
 
 def _step(told: Explained) -> list[str]:
-    lines = [f"The last step: {clean(told.node, 40)}, {told.loops}"]
+    lines = [f"{told.what}: {clean(told.node, 40)}, {told.loops}"]
     for value in told.operands:
         lines += _value(value, value.what)
     for value in told.operations:
@@ -121,7 +126,7 @@ def _step(told: Explained) -> list[str]:
 
 def _value(value: Value, what: str) -> list[str]:
     """A number in one line; a vector in several."""
-    if len(value.bits) <= 8:
+    if len(value.bits) <= 16:
         return [f"  {value.name:>2}  {value.bits}  {value.decimal:<14}  {clean(what)}"]
     numbers = wrap(value.decimal, WIDTH - 6)
     return [f"  {value.name:>2}  {clean(what)}", f"      {value.bits}", *(f"      {line}" for line in numbers)]

@@ -64,9 +64,11 @@ def show(
 
 def read(ledger: "OnchainLedger", case: bytes, model: str | None = None) -> "tuple[Dispute, Explained | None]":
     """A game as it stands, and its last step in words, once there is one."""
-    from steelyard.cli.dispute_step import described, explained
+    from steelyard.cli.dispute_step import described, explained, weighed
 
     dispute = _disputes(ledger).show(case, described)
+    if dispute.weighing is not None:
+        return dispute, weighed(dispute.weighing)
     if dispute.step is None:
         return dispute, None
     return dispute, explained(dispute.step, _nodes(ledger, dispute, model))

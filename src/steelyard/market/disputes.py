@@ -6,9 +6,10 @@ Plain values. `onchain_disputes` reads them off the chain, the command line draw
 from dataclasses import dataclass
 from typing import Final
 
+from steelyard.protocol.moves import Sieve
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 
-PLACES: Final = ("", "unit", "position", "node", "leaf", "element", "chain", "turn", "")
+PLACES: Final = ("", "unit", "position", "node", "leaf", "element", "chain", "turn", "", "id")
 """What is narrowed, by the game's place; 0 nothing yet, 8 the end of the answer, which is not narrowed."""
 PROVIDER: Final = "provider"
 CHALLENGER: Final = "challenger"
@@ -49,11 +50,13 @@ class Round:
     before: tuple[int, int]
     """First and last of what the first difference may be in."""
     claims: tuple[bytes, ...]
-    """Hashes of 32 bytes, or words of 4 (big-endian), in order. Among turns the last is the one claimed before."""
+    """Hashes or sums over ids of 32 bytes, or words of 4 (big-endian), in order. Among turns and ids the last is what
+    was claimed before."""
     named: int | None = None
-    """Index of the claim that the challenger does not share; all before it are agreed. None while it is to move."""
+    """Index of the claim that the challenger does not share; all before it are agreed. None while it is to move, or if
+    it doubts the run instead of the sums."""
     after: tuple[int, int] | None = None
-    """Of the same as `before`, what is left."""
+    """Of the same as `before`, what is left; None while the challenger is to move."""
     gas: tuple[int, int] = (0, 0)
     """The provider's move, the challenger's."""
 
@@ -86,6 +89,20 @@ class LastStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighing:
+    """One id's share in the sums that top-k and top-p are proved by (spec/games.md, GAM-5)."""
+
+    id: int
+    logit: int
+    """binary32 bits."""
+    sieve: Sieve
+    """What else a share follows from."""
+    claimed: int
+    """By how much the provider's sums differ, 256 bits."""
+    gas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Dispute:
     """One game, as far as it has come."""
 
@@ -108,11 +125,14 @@ class Dispute:
     """The id that the challenger says the rule would have chosen; None if it disputes the run."""
     rounds: tuple[Round, ...]
     step: LastStep | None
+    """If the game came down to one."""
     moves: tuple[Move, ...]
     outcome: str = ""
     """`honest` or `cheated`; empty while open, and if no one lost."""
     why: str = ""
-    """What decided: `step`, `start`, `rival`, `clock`, `cancel`, `end`, `convicted`."""
+    """What decided: `step`, `start`, `rival`, `sum`, `clock`, `cancel`, `end`, `convicted`."""
+    weighing: Weighing | None = None
+    """If the game came down to one id."""
     slashed: Address | None = None
     amount: MicroToken | None = None
     """What the loser was slashed by."""

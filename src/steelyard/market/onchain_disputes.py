@@ -6,24 +6,27 @@ from itertools import pairwise
 from typing import Any, Final
 
 from steelyard.chain.bindings import rulings as rulings_
-from steelyard.chain.bindings.games import EVENTS, Begun, BegunEarly, Called, Ended, Games, Stepped
+from steelyard.chain.bindings.games import EVENTS, Begun, BegunEarly, Called, Ended, Filtered, Games, Stepped
 from steelyard.chain.bindings.rulings import Rulings
 from steelyard.chain.deploy import Deployment
 from steelyard.chain.following import follow
 from steelyard.chain.history import Sent, behind, read_call
 from steelyard.chain.rpc import RpcChain
-from steelyard.market.disputes import CHALLENGER, PROVIDER, Dispute, LastStep, Move, Round, Side
+from steelyard.market.disputes import CHALLENGER, PROVIDER, Dispute, LastStep, Move, Round, Side, Weighing
 from steelyard.market.stored_games import unpacked
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.facts import Facts
+from steelyard.protocol.games import SUM, sums_of, words_of
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.keys import ZERO_ADDRESS
+from steelyard.protocol.moves import Sieve
 from steelyard.protocol.units import Address, MicroToken
 from steelyard.protocol.verdicts import Outcome
 
 STAGES: Final = ("", "begin", "answer", "post", "point", "say", "pick", "step", "over")
 """What is to be done, by the game's stage."""
 PROVIDERS: Final = frozenset({"appeal", "answer", "post", "say", "show_cancel", "show_end"})
-"""Functions that the provider calls; `forfeit` anybody, all others the challenger (a step anybody in its stead)."""
+"""Functions that the provider calls; `forfeit` anybody, all others the challenger (or anybody, who steps or weighs)."""
 NOTHING: Final = 2**32 - 1
 LANES: Final = 16
 WORDS_PER_LEAF: Final = 32
@@ -98,6 +101,8 @@ class Reading:
         self.rounds: list[Round] = []
         self.moves: list[Move] = []
         self.step: LastStep | None = None
+        self.weighing: Weighing | None = None
+        self.filtered = False
         self.ended: Ended | None = None
         self.settled: rulings_.Settled | None = None
         self.unit: int | None = None
@@ -148,6 +153,7 @@ class Reading:
             moves=tuple(self.moves),
             outcome=_outcome(self.ended.outcome) if self.ended else "",
             why=self.ended.why if self.ended else "",
+            weighing=self.weighing,
             slashed=settled.slashed if settled and settled.amount else None,
             amount=MicroToken(settled.amount) if settled and settled.amount else None,
         )
@@ -168,6 +174,7 @@ class Reading:
         for event in events:
             if isinstance(event, Called | Begun | BegunEarly):
                 self.provider, self.challenger = event.defender, event.challenger
+            self.filtered |= isinstance(event, Filtered)
 
     def _close(self, sent: Sent, events: Sequence[object]) -> None:
         self.ended = next((event for event in events if isinstance(event, Ended)), self.ended)
@@ -192,8 +199,11 @@ class Reading:
             self.unit, self.rival = told["claim"]["unit"], told["claim"]["rival"]
 
     def _answer(self, told: Any, _: int) -> None:
-        self.nodes = int.from_bytes(told["shown"]["facts"][32:36], "big")
+        facts = Facts.read(told["shown"]["facts"])
+        self.nodes = facts.nodes
         self._go_down("position", self.prompt + (self.unit or 0))
+        if self.filtered:
+            self.place, self.low, self.high = "id", 0, facts.vocabulary
 
     def _post(self, told: Any, gas: int) -> None:
         below = self.levels - (len(told["children"]).bit_length() - 1)
@@ -225,6 +235,8 @@ class Reading:
     def _say(self, told: Any, gas: int) -> None:
         words = _words(told["words"])
         match self.place:
+            case "id":
+                self._show((self.low, self.high - 1), [one.to_bytes(SUM) for one in sums_of(told["words"])[1:]], gas)
             case "element":
                 self._show((self.element, self.element + len(words) - 1), words, gas)
             case "chain":
@@ -233,6 +245,9 @@ class Reading:
                 self._show((self.low, self.high - 1), [*words, self.claimed.to_bytes(WORD, "big")], gas)
 
     def _pick(self, told: Any, gas: int) -> None:
+        if self.place == "id":
+            self._pick_id(told["index"], gas)
+            return
         index = told["index"] - (self.place == "turn")  # turns are counted from 1
         claims = self.rounds[-1].claims
         self.claimed = int.from_bytes(claims[index], "big")
@@ -253,6 +268,22 @@ class Reading:
                     self.low_word = int.from_bytes(claims[index - 1], "big")
                 self.low, self.high = self.low + turns * index // parts, self.low + turns * (index + 1) // parts
                 self._name(index, (self.low, self.high - 1), gas)
+
+    def _pick_id(self, index: int, gas: int) -> None:
+        """From 1 on; 0 doubts the run."""
+        last, ids = self.rounds[-1], self.high - self.low
+        if index == 0:
+            self.rounds[-1] = replace(last, after=last.before, gas=(last.gas[0], gas))
+            self.place, self.low, self.high = "position", 0, 0
+            return
+        parts = len(last.claims)
+        self.low, self.high = self.low + ids * (index - 1) // parts, self.low + ids * index // parts
+        self._name(index - 1, (self.low, self.high - 1), gas)
+
+    def _weigh(self, told: Any, gas: int) -> None:
+        logit = words_of(told["words"])[self.low % WORDS_PER_LEAF]
+        claimed = (told["after"] - told["before"]) % 2 ** (8 * SUM)
+        self.weighing = Weighing(self.low, logit, Sieve(**told["sieve"]), claimed, gas)
 
     def _step(self, told: Any, gas: int) -> None:
         turn = self.chain + LANES * self.low if self.lanes == LANES else self.low

@@ -59,7 +59,7 @@ def unpacked(case: bytes, stored: StoredOf) -> View | None:
         count=count,
         base=base,
         position=position,
-        position_leaf=ZERO32 if place == Place.IDS else stored.position_leaf,
+        position_leaf=stored.position_leaf if Place.NODES <= place < Place.EARLY else ZERO32,
         node=node,
         node_hash=stored.node if narrowed else ZERO32,
         elements=elements,

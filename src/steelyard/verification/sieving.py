@@ -11,7 +11,7 @@ from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.narrowing import over, tree
 from steelyard.verification.openings import require, word_of
 
-SUMS = 2**256
+SUMS, COUNTS = 2**256, 2**64
 
 
 class Filters(Protocol):
@@ -31,7 +31,7 @@ def marked(view: View, shown: Filtered, sieve: Sieve) -> Sieve:
     """GAM-5: with the marks of the filters that have a say, whose logits open under the same root."""
     top_k, top_p = games.says(view.temperature, view.top_k, view.top_p, sieve.vocabulary)
     lowest, greatest = _logit(sieve, shown.lowest, top_k), _logit(sieve, shown.greatest, top_p)
-    require(top_k or top_p or shown.sums == 0, "games.sums", "no filter has a say")
+    require(top_k or top_p or shown.sums % COUNTS == 0, "games.sums", "no filter has a say")
     sieve = replace(sieve, lowest=shown.lowest.id, lowest_z=lowest)
     return replace(sieve, greatest=shown.greatest.id, greatest_z=greatest)
 

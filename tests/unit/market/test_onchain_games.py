@@ -1,17 +1,18 @@
 """Games as the chain shows them: the contract's game and its events must agree, and a reorganisation leaves nothing."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from steelyard.chain.bindings.games import Ended, GameOf, Picked, Pointed, Posted, Said
+from steelyard.chain.bindings.games import Ended, Filtered, Picked, Pointed, Posted, Said, StoredOf
 from steelyard.chain.port import Block, Log
-from steelyard.market.onchain_games import AGAIN, OnchainGames, view_of
+from steelyard.market.onchain_games import AGAIN, OnchainGames, told
+from steelyard.market.stored_games import unpacked
 from steelyard.protocol.errors import Unavailable
-from steelyard.protocol.games import Place, Post, Stage, View
+from steelyard.protocol.games import NOTHING, Place, Post, Stage, View, said_sums
 from steelyard.protocol.hashing import ZERO32, keccak256, sha256
 from steelyard.protocol.keys import ZERO_ADDRESS
 from steelyard.protocol.units import Timestamp
@@ -22,14 +23,17 @@ TWO = (sha256(b"left"), sha256(b"right"))
 WORDS = b"\1\0\0\0"
 
 
-def game(stage: Stage, place: Place = Place.RUN, said: bytes = ZERO32) -> GameOf:
-    blank = {field.name: {"bytes": ZERO32}.get(str(field.type), 0) for field in fields(GameOf)}
-    raw: Any = blank | {"stage": int(stage), "place": int(place), "said": said}
-    return GameOf(**raw)
+def stored(stage: int, place: Place = Place.RUN, at: bytes = ZERO32, head: bytes = HEAD, **others: Any) -> StoredOf:
+    kinds = {int: 0, bytes: ZERO32}
+    blank = {field.name: kinds.get(field.type, ZERO_ADDRESS) for field in fields(StoredOf)}  # type: ignore[call-overload]
+    raw: Any = blank | {"turn": stage | place << 8, "at": at, "head": head}
+    return StoredOf(**raw | others)
 
 
-def shown(stage: Stage, *events: Any, said: bytes = ZERO32) -> View:
-    return view_of(CASE, HEAD, game(stage, said=said), events)
+def shown(stage: Stage, *events: Any, said: bytes = ZERO32, place: Place = Place.RUN, **others: Any) -> View:
+    view = unpacked(CASE, stored(stage, place, said, **others))
+    assert view is not None
+    return told(view, events)
 
 
 def test_posts_have_the_place_and_the_child_that_was_pointed_at() -> None:
@@ -43,10 +47,52 @@ def test_words_are_those_said_last() -> None:
     assert shown(Stage.PICK, *events, said=keccak256(WORDS)).words == WORDS
 
 
-@pytest.mark.parametrize(("outcome", "told"), [(2, Outcome.CHEATED), (1, Outcome.HONEST), (0, Outcome.CANNOT_TELL)])
-def test_an_end_says_who_lost_or_that_nobody_did(outcome: int, told: Outcome) -> None:
+def test_what_is_stored_is_unpacked_where_it_stands() -> None:
+    """Each number another, as wide as it may be."""
+    spot = sum(number << at for number, at in ((11, 0), (12, 16), (2**32 - 13, 32), (14, 64), (15, 96), (16, 104)))
+    spot |= sum(number << at for number, at in ((19, 112), (17, 120), (18, 152), (2**32 - 20, 184), (2**32 - 21, 216)))
+    turn = Stage.PICK | Place.TURNS << 8 | 3 << 16 | 2 << 24 | 9 << 32 | 1000 << 48 | 2000 << 80 | 10**10 << 112
+    order = (2**31 - 1) << 224 | (2**64 - 5) << 160 | 4 << 128 | 5 << 96 | 6 << 64 | 7 << 32 | 8
+    sides = 1 << 224 | int("0x" + "ab" * 20, 16) << 64 | 31 << 32 | 32
+    view = shown(
+        Stage.PICK,
+        Said(CASE, 7, WORDS),
+        said=keccak256(WORDS),
+        turn=turn | 40 << 152 | 41 << 184,
+        spot=spot,
+        order=order,
+        challenger=sides,
+        root=TWO[0],
+        node=TWO[1],
+        position_leaf=OTHER,
+    )
+    assert (view.position, view.node, view.elements, view.element) == (11, 12, 2**32 - 13, 14)
+    assert (view.chain, view.lanes, view.join, view.low, view.high) == (15, 16, 19, 17, 18)
+    assert (view.low_word, view.claimed) == (2**32 - 20, 2**32 - 21)
+    assert (view.levels, view.wide, view.moves, view.count, view.base) == (3, 2, 9, 40, 41)
+    assert (view.defender_clock, view.challenger_clock, view.since) == (1000, 2000, 10**10)
+    assert (view.top_k, view.seed, view.temperature, view.positions) == (2**31 - 1, 2**64 - 5, 4, 5)
+    assert (view.prompt_units, view.answer_from, view.answer_units) == (6, 7, 8)
+    assert (view.top_p, view.challenger.lower(), view.rival, view.nodes) == (1, "0x" + "ab" * 20, 31, 32)
+    assert (view.run_root, view.node_hash, view.position_leaf, view.evidence_root) == (*TWO, OTHER, ZERO32)
+
+
+def test_sums_are_those_between_which_an_id_was_picked() -> None:
+    sums = said_sums([0, 5, 2**256 - 1, 9])
+    at = {"place": Place.IDS, "position_leaf": OTHER}
+    begun = Filtered(CASE, 3, 4, 9)
+    view = shown(Stage.SAY, begun, **at)
+    assert (view.lowest, view.greatest, view.before, view.after, view.position_leaf) == (3, 4, 0, 9, ZERO32)
+    view = shown(Stage.SAY, begun, Said(CASE, Place.IDS, sums), Picked(CASE, Place.IDS, 2), **at)
+    assert (view.before, view.after) == (5, 2**256 - 1)
+    view = shown(Stage.POST, begun, Said(CASE, Place.IDS, sums), Picked(CASE, Place.IDS, 0))
+    assert (view.lowest, view.greatest, view.before, view.after) == (NOTHING, NOTHING, 0, 0)
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [(2, Outcome.CHEATED), (1, Outcome.HONEST), (0, Outcome.CANNOT_TELL)])
+def test_an_end_says_who_lost_or_that_nobody_did(outcome: int, expected: Outcome) -> None:
     view = shown(Stage.OVER, Ended(CASE, outcome, "step"))
-    assert (view.outcome, view.why) == (told, "step")
+    assert (view.outcome, view.why) == (expected, "step")
 
 
 BEHIND: dict[str, tuple[Stage, list[Any]]] = {
@@ -132,7 +178,9 @@ def test_news_are_the_cases_with_an_event_since(blocks: Blocks) -> None:
 
 def test_a_game_that_moves_while_it_is_read_is_read_again_and_not_for_ever(blocks: Blocks) -> None:
     games, heads = heard_by(blocks), [b"1", b"2", b"2", b"2", *(bytes([n]) for n in range(9))]
-    contract: Any = SimpleNamespace(head_of=lambda _: heads.pop(0), game_of=lambda _: game(Stage.POINT))
+    contract: Any = SimpleNamespace(
+        head_of=lambda _: heads.pop(0), stored_of=lambda _: stored(Stage.SAY, head=heads.pop(0))
+    )
     games.contract = contract
     view = games.view(CASE)
     assert view is not None
@@ -143,7 +191,6 @@ def test_a_game_that_moves_while_it_is_read_is_read_again_and_not_for_ever(block
 
 def test_no_game_is_none(blocks: Blocks) -> None:
     games = heard_by(blocks)
-    nothing = replace(game(Stage.OVER), stage=0)
-    contract: Any = SimpleNamespace(head_of=lambda _: ZERO32, game_of=lambda _: nothing)
+    contract: Any = SimpleNamespace(head_of=lambda _: ZERO32, stored_of=lambda _: stored(0, head=ZERO32))
     games.contract = contract
     assert games.view(CASE) is None
