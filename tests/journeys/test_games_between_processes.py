@@ -16,17 +16,18 @@ from steelyard.devnet import market as markets
 from steelyard.devnet.shop import Bought, Shop
 from steelyard.engines import catalog
 from steelyard.engines.base import Engine, Replay
-from steelyard.market.cases import Case, Consent, Stage
+from steelyard.market.cases import Case, Consent, Opening, Stage
 from steelyard.market.onchain import OnchainLedger
 from steelyard.market.onchain_cases import OnchainCases
 from steelyard.market.onchain_games import OnchainGames
 from steelyard.nodes.auditor import packages
 from steelyard.protocol import games as game
-from steelyard.protocol.errors import SteelyardError
+from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.games import Place, Side, View
+from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
 from steelyard.protocol.moves import Begin
-from steelyard.protocol.records import AuditTicket
+from steelyard.protocol.records import AuditTicket, Vote
 from steelyard.protocol.units import MicroToken
 from steelyard.protocol.verdicts import Outcome
 from steelyard.sdk.receipts import read as read_document
@@ -47,6 +48,7 @@ CROWD = 20
 WITHIN = 90.0
 AT_ONCE = 8
 STAKE = DEVNET.stake
+PATIENCE = 20  # seconds, of a devnet's providers
 
 
 @dataclass
@@ -219,16 +221,25 @@ class Accuser:
         self.runs.close()
         self.chain.close()
 
-    def accuse(self, answer: Bought) -> bytes:
-        """Challenges an answer and begins the game; the case."""
+    def challenge(self, answer: Bought) -> bytes:
+        """Challenges an answer, and no more; the case."""
         claim = self.claim(answer)
         expiry = claim.order.deadline + 300
         ticket = AuditTicket(AuditTicket.VERSION, claim.receipt_digest(), self.key.address, expiry)
         consent = Consent(ticket, self.session.sign(ticket.digest(claim.domain)))
-        case = self.cases.challenge(packages.exhibit_of(claim), consent)
+        return self.cases.challenge(packages.exhibit_of(claim), consent)
+
+    def begin(self, case: bytes, answer: Bought) -> None:
+        """Begins the game."""
+        claim = self.claim(answer)
         begin = first_move(case, claim, self.engine.card, self._replay(claim))
         assert isinstance(begin, Begin)
         self.games.play(begin)
+
+    def accuse(self, answer: Bought) -> bytes:
+        """Challenges an answer and begins the game; the case."""
+        case = self.challenge(answer)
+        self.begin(case, answer)
         return case
 
     def play(self, games: Mapping[bytes, Bought]) -> None:
@@ -296,3 +307,94 @@ def test_of_crowds_of_games_each_convicts_a_liar_and_none_an_honest_provider(hal
     assert hall.ends(*map(hall.case_of, lies)) == [Outcome.CHEATED] * CROWD
     again = accuser.accuse(answers[0])  # rule M7: who lost binds nobody
     assert hall.case(again).stage is Stage.PLAYING
+
+
+def test_a_challenger_that_does_nothing_more_holds_an_honest_provider_for_a_while_only(
+    hall: Hall, accuser: Accuser
+) -> None:
+    staked = hall.market.ledger.bonds.held(accuser.key.address)
+    case = accuser.challenge(hall.buy("ada", audit_rate=0))
+    hall.market.processes.nodes["ada"].kill()
+    hall.market.processes.nodes["ada"].start()
+    hall.market.processes.wait_healthy(["ada"], WITHIN)
+    assert hall.case(case).stage is Stage.CHALLENGED
+    hall.market.turn(PATIENCE)
+    wait(lambda: hall.case(case).stage is Stage.SEATED)
+    assert set(hall.case(case).seats) == {key.address for _, key, _ in hall.market.auditors}
+    hall.market.turn(DEVNET.open_window)
+    assert hall.ends(case) == [Outcome.NOT_OPENED]
+    assert hall.market.ledger.bonds.held(accuser.key.address) == staked - STAKE
+
+
+# -- a jury that is wrong ----------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """The market's auditors as three jurors who agree, whatever was done: their nodes are down meanwhile."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
+        self.names = [name for name, _, _ in hall.market.auditors]
+        for name in self.names:
+            hall.market.processes.nodes[name].kill()
+        self.keys = [key for _, key, _ in hall.market.auditors]
+        self.chains = [RpcChain(hall.market.anvil.url, key) for key in self.keys]
+        self.cases = [OnchainCases(chain, hall.market.deployment) for chain in self.chains]
+
+    def close(self) -> None:
+        """The nodes are up again."""
+        for chain in self.chains:
+            chain.close()
+        for name in self.names:
+            self.hall.market.processes.nodes[name].start()
+        self.hall.market.processes.wait_healthy(self.names, WITHIN)
+
+    def convict(self, case: bytes) -> None:
+        """All say CHEATED, of one run."""
+        wrong = [Vote(Vote.VERSION, case, key.address, Outcome.CHEATED, *[sha256(b"wrong")] * 3) for key in self.keys]
+        with ThreadPoolExecutor(len(wrong)) as pool:
+            list(pool.map(lambda cases, vote: cases.commit(case, vote.struct_hash()), self.cases, wrong))
+            list(pool.map(lambda cases, vote: cases.reveal(vote), self.cases, wrong))
+
+
+def test_an_honest_provider_that_a_jury_convicts_appeals_and_wins_and_no_juror_is_paid_for_it(
+    hall: Hall, accuser: Accuser
+) -> None:
+    answer, ada = hall.buy("ada", audit_rate=0), hall.market.seller("ada").address
+    ledger, bonds = hall.market.ledger, hall.market.ledger.bonds
+    jurors = [key.address for _, key, _ in hall.market.auditors]
+
+    def paid() -> list[int]:
+        return [bonds.held(who) + bonds.credit(who) + ledger.token.balance_of(who) for who in jurors]
+
+    with closing(Bench(hall)) as bench:
+        staked, before, owned = bonds.held(accuser.key.address), paid(), ledger.token.balance_of(ada)
+        case = accuser.challenge(answer)
+        wait(lambda: seat(accuser, case))
+        accuser.cases.open_case(case, Opening(b"nothing that opens", tuple([bytes(80)] * len(jurors))))
+        bench.convict(case)
+        wait(lambda: hall.case(case).stage is Stage.PLAYING)  # within an appeal window of 6 s
+        view = hall.games.view(case)
+        assert view is not None
+        assert view.stage == game.Stage.CALLED
+        accuser.begin(case, answer)
+        accuser.play({case: answer})
+        assert hall.ends(case) == [Outcome.HONEST]
+        view = hall.games.view(case)
+        assert view is not None
+        assert view.why == "step"
+        assert bonds.held(accuser.key.address) == staked - STAKE
+        fees = min(view.moves * DEVNET.move_fee, STAKE // 2)
+        wait(lambda: ledger.token.balance_of(ada) >= owned + fees)
+        assert ledger.token.balance_of(ada) < owned + fees + DEVNET.move_fee  # and what answers may have paid meanwhile
+        assert paid() == before
+        assert not hall.cases.convicted(hall.case(case).receipt)
+
+
+def seat(accuser: Accuser, case: bytes) -> bool:
+    """True once the jury's block was there."""
+    try:
+        accuser.cases.seat(case)
+    except Refused:
+        return False
+    return True

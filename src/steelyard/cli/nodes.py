@@ -44,6 +44,9 @@ class Selling:
     ] = False
     bond: Annotated[str, Parameter(help="Tokens to hold as bond, topped up at start.")] = "500"
     max_units: Annotated[int, Parameter(help="Most units of an answer.")] = 1024
+    case_patience: Annotated[
+        float, Parameter(help="Seconds that a challenger is left to seat its jury before this node does it.")
+    ] = 120.0
     wallet: Annotated[str, Parameter(help="Whose key signs.")] = "provider"
     host: Host = "127.0.0.1"
     port: int = 8710
@@ -206,6 +209,7 @@ def _provider(selling: Selling, where: Place, key: "Key", registration: bytes) -
         port=selling.port,
         url=selling.url,
         bond=place.micro(selling.bond),
+        case_patience=selling.case_patience,
     )
 
 

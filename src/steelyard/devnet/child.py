@@ -33,6 +33,7 @@ def provider(told: dict[str, Any]) -> None:
         limits=Limits(max_units=512),
         port=told["port"],
         claim_seconds=told["claim_seconds"],
+        case_patience=20.0,
     )
     engine, text = catalog.load(settings.engine)
     if not told["liar"]:

@@ -47,6 +47,8 @@ class Case:
     opener: Address
     stage: Stage
     seats: tuple[Address, ...] = ()
+    since: Timestamp = NEVER
+    """When it was challenged, or seated; NEVER from OPENED on."""
     open_until: Timestamp = NEVER
     commit_until: Timestamp = NEVER
     reveal_until: Timestamp = NEVER
@@ -119,7 +121,7 @@ class Consent:
 
 
 class Cases(Protocol):
-    """The chain's court as an auditor sees it."""
+    """The chain's court as auditors and providers see it."""
 
     @property
     def account(self) -> Address:
@@ -142,12 +144,20 @@ class Cases(Protocol):
         """True once a receipt was slashed for: there is one recovery (rule M6)."""
         ...
 
+    def ruling_stands(self, case: bytes) -> bool:
+        """True once a case is ruled so deep in the chain that no reorganisation is expected to undo it."""
+        ...
+
+    def conviction_stands(self, receipt: bytes) -> bool:
+        """True once a receipt was slashed for so deep in the chain."""
+        ...
+
     def challenge(self, exhibit: Exhibit, consent: Consent) -> bytes:
         """Opens a case, reserves this account's stake, returns the case's id."""
         ...
 
     def seat(self, case: bytes) -> None:
-        """Draws the jury. Refused("rulings.seed") while its block is not there yet."""
+        """Draws the jury, by anyone. Refused("rulings.seed") while its block is not there yet."""
         ...
 
     def open_case(self, case: bytes, opening: Opening) -> None: ...
@@ -163,7 +173,8 @@ class Cases(Protocol):
     def reveal(self, vote: Vote) -> None: ...
 
     def settle(self, case: bytes) -> None:
-        """Rules by what the jury said. Refused("rulings.appeal") while it may still be taken to a game."""
+        """Rules by what the jury said, or ends a case that has lapsed, by anyone. Refused("rulings.appeal") while it
+        may still be taken to a game."""
         ...
 
     def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:

@@ -1,7 +1,7 @@
 """`market.cases.Cases` over the generated bindings: the real chain."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 
 from steelyard.chain.bindings.proofs import Proofs
 from steelyard.chain.bindings.registry import Registry
@@ -10,6 +10,7 @@ from steelyard.chain.bindings.rulings import (
     CaseOpened,
     Challenged,
     Committed,
+    Punished,
     Revealed,
     Rulings,
     Seated,
@@ -18,9 +19,9 @@ from steelyard.chain.bindings.rulings import (
     Tied,
 )
 from steelyard.chain.deploy import Deployment
-from steelyard.chain.following import follow
-from steelyard.chain.port import Chain
-from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
+from steelyard.chain.following import DEEP, follow, stands
+from steelyard.chain.port import Chain, Log
+from steelyard.market.cases import NEVER, Case, Consent, Exhibit, Opening, Stage, Tie
 from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.proofs import BadUnit, OtherModel, OtherPrefix, Proof, TooMany
@@ -28,12 +29,23 @@ from steelyard.protocol.records import Receipt, Vote
 from steelyard.protocol.units import Address, MicroToken, Timestamp
 from steelyard.protocol.verdicts import Outcome
 
-AGAIN = 8  # blocks read twice, so that a short reorganisation hides no case; reading again is harmless
 TICKET = 2  # basis of contracts/Rulings.vy
 NO_TIE = (0, 0, ())
 OF_A_CASE = frozenset(
     kind.TOPIC for kind in (Challenged, Seated, CaseOpened, Committed, Revealed, Tied, Taken, Settled)
 )  # each has the case as its first indexed field
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """Of the contract; spans in seconds."""
+
+    seats: int
+    opening: int
+    """Until a seated case has to be opened."""
+    lapse: int
+    """Until a challenge has to be seated."""
+    appeal: int
 
 
 class OnchainCases:
@@ -44,7 +56,7 @@ class OnchainCases:
         self.rulings = Rulings(chain, deployment.rulings)
         self.registry = Registry(chain, deployment.registry)
         self.proofs = Proofs(chain, deployment.proofs)
-        self._constants: tuple[int, int] | None = None
+        self._constants: _Terms | None = None
 
     @property
     def account(self) -> Address:
@@ -71,14 +83,19 @@ class OnchainCases:
         votes = {seat: self.rulings.voted(case, seat) for seat in seats} if c.revealed else {}
         found = read_case(case, c, seats, commitment, votes.get(self.account, 0))
         guilty = sum(vote == Outcome.CHEATED for vote in votes.values())
-        jury, appeal = self._terms()
-        settles_at = Timestamp(c.reveal_until + appeal if c.stage == Stage.OPENED else 0)
-        return replace(found, guilty=guilty, jury=jury, settles_at=settles_at)
+        terms = self._terms()
+        settles_at = Timestamp(c.reveal_until + terms.appeal if c.stage == Stage.OPENED else 0)
+        takes = {Stage.CHALLENGED: terms.lapse, Stage.SEATED: terms.opening}
+        since = Timestamp(c.open_until - takes[found.stage]) if found.stage in takes else NEVER
+        return replace(found, guilty=guilty, jury=terms.seats, since=since, settles_at=settles_at)
 
-    def _terms(self) -> tuple[int, int]:
-        """Seats of a jury, seconds of the appeal window: they never change."""
+    def _terms(self) -> "_Terms":
+        """They never change."""
         if self._constants is None:
-            self._constants = self.rulings.seats(), self.rulings.appeal_window()
+            court = self.rulings
+            opening = court.open_window()
+            lapse = opening + court.commit_window() + court.reveal_window()
+            self._constants = _Terms(court.seats(), opening, lapse, court.appeal_window())
         return self._constants
 
     def news(self, cursor: int) -> tuple[Sequence[bytes], int]:
@@ -89,7 +106,7 @@ class OnchainCases:
         for batch in follow(self.chain, [self.deployment.rulings], first):
             cases |= {log.topics[1]: None for log in batch.logs if log.topics[0] in OF_A_CASE}
             then = batch.next_block
-        return list(cases), max(first, then - AGAIN)
+        return list(cases), max(first, then - DEEP)  # a reorganisation that is not deeper hides no case
 
     def opening(self, case: bytes) -> Opening | None:
         """See the port: from the event, which carries the bytes."""
@@ -103,6 +120,28 @@ class OnchainCases:
     def convicted(self, receipt: bytes) -> bool:
         """See the port."""
         return self.rulings.convicted(receipt)
+
+    def ruling_stands(self, case: bytes) -> bool:
+        """See the port."""
+        c = self.rulings.case_of(case)
+        return c.stage == Stage.RULED and self._stands(c.born, lambda log: log.topics[:2] == (Settled.TOPIC, case))
+
+    def conviction_stands(self, receipt: bytes) -> bool:
+        """See the port."""
+
+        def told(log: Log) -> bool:
+            if log.topics[0] == Settled.TOPIC:
+                ruled = Settled.read(log)
+                return ruled.receipt == receipt and ruled.outcome == Outcome.CHEATED
+            if log.topics[0] == Punished.TOPIC:
+                punished = Punished.read(log)
+                return receipt in (punished.receipt, punished.twin)
+            return False
+
+        return self.convicted(receipt) and self._stands(self.deployment.block, told)
+
+    def _stands(self, since: int, told: Callable[[Log], bool]) -> bool:
+        return stands(self.chain, [self.deployment.rulings], since, told)
 
     def challenge_stake(self) -> MicroToken:
         """See the port."""

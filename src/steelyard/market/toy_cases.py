@@ -1,6 +1,6 @@
 """A court in memory, for tests and demonstrations without a chain: the rules of `cases`, no signatures checked.
 
-One `Court` is shared; `Court.of(account)` is the port that an auditor holds.
+One `Court` is shared; `Court.of(account)` is the port that a node holds. Each second is a block.
 """
 
 import threading
@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from steelyard.market.cases import Case, Consent, Exhibit, Opening, Stage, Tie
+from steelyard.chain.following import DEEP
+from steelyard.market.cases import NEVER, Case, Consent, Exhibit, Opening, Stage, Tie
 from steelyard.protocol import merkle
 from steelyard.protocol.eip712 import Domain
 from steelyard.protocol.errors import Refused
@@ -45,6 +46,10 @@ class Court:
     """Receipts that a twin convicted, and where they were tied."""
     proofs: dict[bytes, Proof] = field(default_factory=dict)
     """Receipts that records convicted, and by what."""
+    ruled_at: dict[bytes, int] = field(default_factory=dict)
+    """Case -> second of its ruling."""
+    slashed_at: dict[bytes, int] = field(default_factory=dict)
+    """Receipt -> second of its conviction; long ago if it is not there."""
     events: list[bytes] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -56,6 +61,15 @@ class Court:
         """Stores a case and tells."""
         self.cases[case.id] = case
         self.events.append(case.id)
+        if case.stage is Stage.RULED:
+            self.ruled_at.setdefault(case.id, self.clock())
+        else:
+            self.ruled_at.pop(case.id, None)
+
+    def slash(self, receipt: bytes, to: Address) -> None:
+        """Once a receipt."""
+        if receipt not in self.slashed:
+            self.slashed[receipt], self.slashed_at[receipt] = to, self.clock()
 
     def at(self, case: bytes, stage: Stage) -> Case:
         """The case, if it is at that stage. Raises Refused."""
@@ -98,6 +112,13 @@ class ToyCases:
     def convicted(self, receipt: bytes) -> bool:
         return receipt in self.court.slashed
 
+    def ruling_stands(self, case: bytes) -> bool:
+        at = self.court.ruled_at.get(case)
+        return at is not None and self.court.clock() - at >= DEEP
+
+    def conviction_stands(self, receipt: bytes) -> bool:
+        return receipt in self.court.slashed and self.court.clock() - self.court.slashed_at.get(receipt, 0) >= DEEP
+
     def challenge(self, exhibit: Exhibit, consent: Consent) -> bytes:
         receipt = exhibit.receipt.digest(self.court.domain)
         with self.court.lock:
@@ -110,19 +131,22 @@ class ToyCases:
                 raise Refused("rulings.convicted", f"0x{receipt.hex()}")
             case = sha256(receipt, self.account.encode(), bytes([len(self.court.cases)]))
             opened = Case(case, receipt, exhibit.offer.provider, self.account, self.account, Stage.CHALLENGED)
-            self.court.born[case] = self.court.clock()
-            self.court.put(opened)
+            self.court.born[case] = now = self.court.clock()
+            lapses = Timestamp(now + 3 * self.court.window)
+            self.court.put(replace(opened, since=Timestamp(now), open_until=lapses))
             return case
 
     def seat(self, case: bytes) -> None:
         with self.court.lock:
             found = self.court.at(case, Stage.CHALLENGED)
+            self._require_until(found.open_until)
             if self.court.clock() <= self.court.born[case]:
                 raise Refused("rulings.seed", "its block is not there yet")
             parties = {found.challenger, found.provider, found.opener}
             drawn = sorted(set(self.court.pool) - parties, key=lambda a: sha256(case, a.encode()))[: self.court.seats]
-            until = Timestamp(self.court.clock() + self.court.window)
-            self.court.put(replace(found, stage=Stage.SEATED, seats=tuple(drawn), open_until=until))
+            now = Timestamp(self.court.clock())
+            until = Timestamp(now + self.court.window)
+            self.court.put(replace(found, stage=Stage.SEATED, seats=tuple(drawn), since=now, open_until=until))
 
     def open_case(self, case: bytes, opening: Opening) -> None:
         with self.court.lock:
@@ -133,7 +157,8 @@ class ToyCases:
             self.court.openings[case] = opening
             commit = Timestamp(self.court.clock() + self.court.window)
             reveal = Timestamp(commit + self.court.window)
-            self.court.put(replace(found, stage=Stage.OPENED, commit_until=commit, reveal_until=reveal))
+            opened = replace(found, stage=Stage.OPENED, since=NEVER, commit_until=commit, reveal_until=reveal)
+            self.court.put(opened)
 
     def tie(self, case: bytes, tie: Tie) -> None:
         with self.court.lock:
@@ -168,7 +193,7 @@ class ToyCases:
     def settle(self, case: bytes) -> None:
         with self.court.lock:
             found = self.court.cases[case]
-            if found.stage == Stage.SEATED and self.court.clock() > found.open_until:
+            if found.stage in (Stage.CHALLENGED, Stage.SEATED) and self.court.clock() > found.open_until:
                 self.court.put(replace(found, stage=Stage.RULED, outcome=Outcome.NOT_OPENED if found.seats else None))
                 return
             self.court.at(case, Stage.OPENED)
@@ -178,7 +203,7 @@ class ToyCases:
             (top, votes), *_ = [*ballots.most_common(1), ((0, b""), 0)]
             outcome = Outcome(top[0]) if votes * 3 >= 2 * self.court.seats else None
             if outcome is Outcome.CHEATED:
-                self.court.slashed.setdefault(found.receipt, found.challenger)
+                self.court.slash(found.receipt, found.challenger)
             self.court.put(replace(found, stage=Stage.RULED, outcome=outcome))
 
     def convict_twice(self, exhibit: Exhibit, other: Receipt, signature: bytes, tie: Tie | None) -> None:
@@ -192,7 +217,8 @@ class ToyCases:
             if tie is not None:
                 self._check(one, tie)
             self.court.twins[one] = tie
-            self.court.slashed[one] = self.court.slashed[two] = self.account
+            self.court.slash(one, self.account)
+            self.court.slash(two, self.account)
 
     def prove(self, exhibit: Exhibit, proof: Proof, tie: Tie | None) -> None:
         with self.court.lock:
@@ -201,7 +227,7 @@ class ToyCases:
                 raise Refused("rulings.convicted", f"0x{receipt.hex()}")
             self.court.proofs[receipt] = proof
             self.court.twins[receipt] = tie
-            self.court.slashed[receipt] = self.account
+            self.court.slash(receipt, self.account)
 
     def joined(self) -> bool:
         return self.account in self.court.pool

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.chain.deploy import DEVNET, Deployment, Parameters
-from steelyard.chain.following import SPAN, follow
+from steelyard.chain.following import DEEP, SPAN, follow, stands
 from steelyard.chain.port import Block, Log, Mined
 from steelyard.protocol.errors import Malformed, Refused
 from steelyard.protocol.keys import ZERO_ADDRESS
@@ -58,6 +58,25 @@ def test_a_block_is_read_only_once_enough_blocks_stand_on_it() -> None:
 
 def test_a_chain_shorter_than_its_confirmations_has_no_news() -> None:
     assert not list(follow(Blocks(1, 0), [ZERO_ADDRESS], 0, confirmations=5))
+
+
+def test_what_happened_stands_once_so_many_blocks_do_on_it_and_what_is_gone_does_not() -> None:
+    chain = Blocks(SPAN, 3, 50)
+    chain.number = 50 + DEEP - 1
+    assert not stands(chain, [ZERO_ADDRESS], 2, lambda _: True)
+    chain.number += 1
+    assert stands(chain, [ZERO_ADDRESS], 2, lambda _: True)
+    assert stands(chain, [ZERO_ADDRESS], 2, lambda log: log.block < 50)
+    assert not stands(chain, [ZERO_ADDRESS], 4, lambda log: log.block < 50)  # before the case was
+
+
+def test_what_happened_lately_is_found_in_one_request_and_what_happened_long_ago_in_spans() -> None:
+    chain = Blocks(3 * SPAN, 7, 3 * SPAN - 1)
+    assert not stands(chain, [ZERO_ADDRESS], 5, lambda _: True)
+    assert chain.asked == [(2 * SPAN + 1, 3 * SPAN)]
+    chain.events = (7,)
+    assert stands(chain, [ZERO_ADDRESS], 5, lambda _: True)
+    assert chain.asked[1:] == [(2 * SPAN + 1, 3 * SPAN), (SPAN + 1, 2 * SPAN), (5, SPAN)]
 
 
 def test_windows_that_let_bond_or_memory_run_out_are_refused_with_the_numbers() -> None:

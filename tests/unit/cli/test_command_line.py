@@ -15,7 +15,7 @@ from steelyard.chain.deploy import Deployment
 from steelyard.chain.keystore import Keystore
 from steelyard.cli import main as cli
 from steelyard.cli import place, screen
-from steelyard.cli.nodes import engine_of
+from steelyard.cli.nodes import Selling, _provider, engine_of
 from steelyard.engines import inspection
 from steelyard.engines.alphabet import Alphabet
 from steelyard.market.journal import Document, Journal
@@ -347,3 +347,9 @@ def test_inspect_says_what_a_file_holds_and_why_it_is_refused(run: Run, tmp_path
     assert code == 0
     assert "not served here:\n  model.architecture: 'mamba'" in said
     assert "model root" not in said
+
+
+def test_what_a_provider_is_told_reaches_its_settings(tmp_path: Path) -> None:
+    selling = Selling(model="alphabet", price_in="0.2", price_out="0.6", bond="7", case_patience=33.0, data=tmp_path)
+    settings = _provider(selling, place.HERE, Key.new(), bytes(32))
+    assert (settings.bond, settings.case_patience, settings.data) == (7_000_000, 33.0, tmp_path)

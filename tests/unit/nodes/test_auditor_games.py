@@ -9,6 +9,7 @@ import pytest
 
 from auditing import KEYS, PROMPT, TOY, Town, serve
 from claims import PROVIDER, Stall
+from steelyard.chain.following import DEEP
 from steelyard.engines.alphabet import Alphabet
 from steelyard.market.cases import Stage
 from steelyard.nodes.auditor import notes
@@ -85,7 +86,7 @@ def test_a_challenge_that_has_lapsed_is_settled_and_not_played(town: Town, monke
     case = only_case(town)
     town.court.put(replace(town.court.cases[case], stage=Stage.SEATED, open_until=town.now))  # type: ignore[arg-type]
     town.now += 1
-    town.run(4)
+    town.run(4 + DEEP)
     assert not town.games.played
     assert town.court.cases[case].stage is Stage.RULED
     assert town.states() == [notes.CLOSED]
@@ -141,7 +142,7 @@ def test_a_stake_is_released_once_another_has_convicted_the_receipt(town: Town) 
 def test_a_game_that_is_over_is_followed_to_the_end_of_the_ticket(town: Town) -> None:
     view = playing(town)
     town.court.put(replace(town.court.cases[view.case], stage=Stage.RULED, outcome=Outcome.CHEATED))
-    town.run(2)
+    town.run(2 + DEEP)
     assert town.states() == [notes.CLOSED]
     assert town.note().ended == "ruled cheated"
     assert not town.games.played

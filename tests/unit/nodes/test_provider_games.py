@@ -1,7 +1,7 @@
 """A provider's receipts in dispute games: which cases it watches, when it moves, appeals and forfeits."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,23 +12,26 @@ import pytest
 from auditing import KEYS, ToyGames
 from counter import DOMAIN, PROVIDER, Bought, Counter
 from counter import run as play
+from steelyard.chain.following import DEEP
 from steelyard.devnet.liars import FlippedBit
 from steelyard.engines.alphabet import Alphabet
 from steelyard.engines.base import Engine
 from steelyard.market.cases import Case, Stage
-from steelyard.market.toy_cases import Court
+from steelyard.market.toy_cases import Court, ToyCases
 from steelyard.nodes.provider.defending import CLOSED, WATCHED, Defender
 from steelyard.protocol import merkle
+from steelyard.protocol.errors import Refused
 from steelyard.protocol.games import Place, View
 from steelyard.protocol.games import Stage as At
 from steelyard.protocol.hashing import ZERO32, sha256
 from steelyard.protocol.moves import Answer, Appeal, Forfeit, PostChildren
-from steelyard.protocol.records import Vote
+from steelyard.protocol.records import Level, Vote
 from steelyard.protocol.units import Address
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.holding import Hold
 
 CLOCK = 600
+PATIENCE = 20
 JURY = tuple(key.address for key in KEYS[1:])
 
 
@@ -39,6 +42,7 @@ class Stand:
     folder: Path
     engine: Engine = field(default_factory=Alphabet)
     order: dict[str, Any] = field(default_factory=dict)
+    levels: tuple[Level, ...] = (Level.AUDITED, Level.OPEN)
     counter: Counter = field(init=False)
     answer: Bought = field(init=False)
     court: Court = field(init=False)
@@ -46,7 +50,7 @@ class Stand:
     defender: Defender = field(init=False)
 
     def __post_init__(self) -> None:
-        self.counter = Counter(self.folder, self.engine)
+        self.counter = Counter(self.folder, self.engine, self.levels)
         self.court = Court(DOMAIN, lambda: int(self.counter.time))
         self.games = ToyGames(self.court)
         play(self._sell)
@@ -57,7 +61,8 @@ class Stand:
 
     def start(self) -> None:
         """The provider's process, on its journal."""
-        self.defender = Defender(self.counter.provider, self.court.of(PROVIDER.address), self.games)
+        cases = self.court.of(PROVIDER.address)
+        self.defender = Defender(self.counter.provider, cases, self.games, patience=PATIENCE)
 
     def case(self, number: int = 0, **changes: Any) -> bytes:
         """Somebody challenges the answer; the case stands so."""
@@ -152,19 +157,33 @@ def test_a_new_process_goes_on_where_the_last_one_was_killed(stand: Stand) -> No
     assert move.shown.unit.units
 
 
-def test_a_ruled_case_is_closed_and_watched_again_if_a_reorganisation_undoes_the_ruling(stand: Stand) -> None:
+def rule(stand: Stand, case: bytes) -> Callable[[], None]:
+    """A ruling; call what comes back and a reorganisation undoes it, without an event that would tell."""
+    before = stand.court.cases[case]
+    stand.court.put(replace(before, stage=Stage.RULED, outcome=Outcome.HONEST))
+
+    def undo() -> None:
+        stand.court.put(before)
+        stand.court.events.pop()
+
+    return undo
+
+
+def test_a_case_is_watched_until_its_ruling_is_deep_so_that_undoing_it_leaves_nobody_silent(stand: Stand) -> None:
     case = stand.case()
+    stand.view(case, At.POST, place=Place.EVIDENCE)
+    undo = rule(stand, case)
+    for _ in range(DEEP):
+        stand.defender.round()
+        assert stand.state(case) == WATCHED
+        stand.counter.time += 1
+    undo()
     stand.defender.round()
-    assert stand.state(case) == WATCHED
-    playing = stand.court.cases[case]
-    stand.court.put(replace(playing, stage=Stage.RULED, outcome=Outcome.HONEST))
+    assert [type(move) for move in stand.games.played] == [PostChildren]
+    rule(stand, case)
+    stand.counter.time += DEEP
     stand.defender.round()
     assert stand.state(case) == CLOSED
-    stand.view(case, At.POST, place=Place.EVIDENCE)
-    stand.court.put(playing)
-    stand.defender.round()
-    assert stand.state(case) == WATCHED
-    assert [type(move) for move in stand.games.played] == [PostChildren]
 
 
 def test_runs_are_asked_by_one_game_at_a_time(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +234,134 @@ def test_a_jury_that_does_not_convict_is_not_appealed_against(stand: Stand) -> N
     condemn(stand, JURY[:1])
     stand.defender.round()
     assert not stand.games.played
+
+
+# -- cases that stand still --------------------------------------------------------------------------------------------
+
+
+def hold(stand: Stand, **changes: Any) -> bytes:
+    """Somebody has challenged the answer and does nothing more."""
+    now = int(stand.counter.time)
+    court = {"since": now, "open_until": now + 3 * stand.court.window}
+    case = stand.case(stage=Stage.CHALLENGED, seats=(), **(court | changes))
+    stand.court.born[case] = now
+    return case
+
+
+def rounds(stand: Stand, seconds: float) -> None:
+    """So many seconds, a round in each."""
+    for _ in range(int(seconds)):
+        stand.counter.time += 1
+        stand.defender.round()
+
+
+@pytest.fixture
+def pool(stand: Stand) -> None:
+    """Auditors that can sit."""
+    stand.court.pool = {juror: (bytes(32), "", 1) for juror in JURY}
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_challenger_that_seats_no_jury_gets_one_once_it_had_its_time(
+    stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
+    case = hold(stand)
+    rounds(stand, PATIENCE)
+    assert stand.court.cases[case].stage is Stage.CHALLENGED
+    rounds(stand, 5)
+    found = stand.court.cases[case]
+    assert (found.stage, set(found.seats)) == (Stage.SEATED, set(JURY))
+    assert stand.defender.last_error is None
+    told = [record.getMessage() for record in caplog.records if record.name == "steelyard.provider"]
+    assert told == [f"case 0x{case.hex()}: nobody did it for {PATIENCE:g} s: seated its jury"]
+    rounds(stand, stand.court.window + PATIENCE + 1)
+    assert (stand.court.cases[case].stage, stand.court.cases[case].outcome) == (Stage.RULED, Outcome.NOT_OPENED)
+
+
+@pytest.mark.usefixtures("pool")
+@pytest.mark.parametrize("killed", ["before", "after"])
+def test_a_provider_that_was_killed_at_a_seating_seats_once(stand: Stand, killed: str) -> None:
+    case = hold(stand)
+    rounds(stand, PATIENCE if killed == "before" else PATIENCE + 1)
+    stand.counter.restart()
+    stand.start()
+    rounds(stand, 3)
+    assert stand.court.cases[case].stage is Stage.SEATED
+    assert stand.court.events.count(case) == 2  # the challenge, the seating
+    assert stand.defender.last_error is None
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_seating_that_a_reorganisation_undoes_is_made_again_and_a_later_challenge_has_its_time(stand: Stand) -> None:
+    case = hold(stand)
+    rounds(stand, PATIENCE + 1)
+    challenged = replace(stand.court.cases[case], stage=Stage.CHALLENGED, seats=())
+    later = int(stand.counter.time) - 2
+    stand.court.put(replace(challenged, since=later, open_until=later + 3 * stand.court.window))  # type: ignore[arg-type]
+    stand.court.born[case] = later
+    rounds(stand, PATIENCE - 2)
+    assert stand.court.cases[case].stage is Stage.CHALLENGED
+    rounds(stand, 1)
+    assert stand.court.cases[case].stage is Stage.SEATED
+    del stand.court.cases[case]
+    rounds(stand, 2)
+    assert stand.defender.last_error is None
+
+
+def test_a_jury_that_somebody_else_seats_at_that_moment_is_no_failure(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(stand)
+    monkeypatch.setattr(ToyCases, "seat", refuse("rulings.stage"))
+    rounds(stand, PATIENCE + 2)
+    assert stand.defender.last_error is None
+    assert not stand.games.played
+
+
+def refuse(rule: str) -> Callable[[ToyCases, bytes], None]:
+    def refused(_: ToyCases, case: bytes) -> None:
+        raise Refused(rule, case.hex())
+
+    return refused
+
+
+def test_where_no_jury_can_be_seated_the_case_is_appealed(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = hold(stand)
+    monkeypatch.setattr(ToyCases, "seat", refuse("registry.epoch-forgotten"))
+    rounds(stand, PATIENCE + 3)
+    assert [(type(move), move.case) for move in stand.games.played] == [(Appeal, case)]
+
+
+def test_where_nobody_sits_the_case_is_appealed(stand: Stand) -> None:
+    case = hold(stand)
+    rounds(stand, 2 * PATIENCE + 1)
+    assert stand.court.cases[case].stage is Stage.SEATED
+    rounds(stand, 3)
+    assert [(type(move), move.case) for move in stand.games.played] == [(Appeal, case)]
+
+
+@pytest.mark.usefixtures("pool")
+@pytest.mark.parametrize("level", [Level.AUDITED, Level.DISPUTABLE])
+def test_a_drawn_challenge_is_never_seated_by_us_who_would_have_to_open_it(tmp_path: Path, level: Level) -> None:
+    stand = Stand(tmp_path, order={"level": int(level)}, levels=(level,))
+    case = hold(stand, opener=PROVIDER.address)
+    rounds(stand, PATIENCE + 3)
+    found = stand.court.cases[case].stage, [type(move) for move in stand.games.played]
+    assert found == ((Stage.CHALLENGED, []) if level is Level.AUDITED else (Stage.PLAYING, [Appeal]))
+    stand.defender.stop()
+    stand.counter.journal.close()
+
+
+def test_a_challenge_that_has_lapsed_is_settled(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = hold(stand)
+    with monkeypatch.context() as patch:
+        patch.setattr(ToyCases, "seat", refuse("rulings.stage"))
+        rounds(stand, 3 * stand.court.window + PATIENCE)
+    assert stand.court.cases[case].stage is Stage.CHALLENGED
+    rounds(stand, 1)
+    assert (stand.court.cases[case].stage, stand.court.cases[case].outcome) == (Stage.RULED, None)
+    rounds(stand, DEEP + 1)
+    assert stand.state(case) == CLOSED
 
 
 def test_a_liar_whose_own_run_says_otherwise_does_not_appeal(tmp_path: Path) -> None:

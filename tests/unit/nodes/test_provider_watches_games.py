@@ -28,6 +28,9 @@ class Chain:
     def case(self, case: bytes) -> Case | None:
         return self.found
 
+    def ruling_stands(self, case: bytes) -> bool:
+        return self.found is not None and self.found.stage is Stage.RULED
+
     def view(self, case: bytes) -> None:
         """Not there yet."""
 

@@ -36,7 +36,7 @@ def advance(desk: Desk, playing: Playing, key: bytes) -> None:
     if not note.ended:
         note = _accuse(desk, playing, key, note)
     late = desk.clock() - note.since
-    if note.ended or note.case or late > TELL_ANYWAY:
+    if note.ended or note.case or late > TELL_ANYWAY or desk.cases.convicted(bytes.fromhex(note.receipt[2:])):
         told = audits.tell(desk, note) if late <= audits.TELL_FOR else note
         if told != note:
             note = _keep(desk, key, told)
@@ -64,15 +64,17 @@ def _accuse(desk: Desk, playing: Playing, key: bytes, note: TicketNote) -> Ticke
         return _keep(desk, key, replace(note, ended=ended)) if ended else note
     receipt = claim.receipt_digest()
     case = desk.cases.find(receipt)
+    if case is None and desk.cases.convicted(receipt) and not desk.cases.conviction_stands(receipt):
+        return note  # by another: if that is undone, we challenge
     if case is None:
         ended = _cannot_accuse(desk, note, receipt)
         if ended:
             return _keep(desk, key, replace(note, ended=ended))
         ticket = AuditTicket.from_json(note.ticket.record)
         case = desk.cases.challenge(packages.exhibit_of(claim), Consent(ticket, signature_of(note.ticket)))
-    if not note.case:
-        log.info("challenged receipt 0x%s: case 0x%s", receipt.hex(), case.hex())
-        note = _keep(desk, key, replace(note, case="0x" + case.hex()))
+    if note.case != (named := "0x" + case.hex()):  # a challenge that a reorganisation undid comes again by another id
+        log.info("challenged receipt 0x%s: case %s", receipt.hex(), named)
+        note = _keep(desk, key, replace(note, case=named))
     ended = _step(desk, playing, note, claim, case)
     return _keep(desk, key, replace(note, ended=ended)) if ended else note
 
@@ -98,6 +100,8 @@ def _step(desk: Desk, playing: Playing, note: TicketNote, claim: Claim, case: by
         raise Unavailable("case.unknown", f"0x{case.hex()}")
     if found.stage is Stage.RULED:
         desk.ledger.collect()
+        if not desk.cases.ruling_stands(case):
+            return ""  # a reorganisation may undo it: then we go on
         return "no ruling" if found.outcome is None else f"ruled {found.outcome.name.lower()}"
     tied = bool(found.claim) or _tie(desk, note, claim, case)
     now = desk.ledger.now()
@@ -180,20 +184,21 @@ def _inclusion(desk: Desk, source: str, receipt: bytes, count: int) -> Inclusion
 
 
 def _convict(desk: Desk, note: TicketNote, claim: Claim, prove: Callable[[Tie | None], None]) -> str:
-    """What became of it, or "" while the provider's claim is waited for (it repays the buyer)."""
-    if desk.cases.convicted(claim.receipt_digest()):
+    """What became of it, or "" while the provider's claim is waited for (it repays the buyer), and until the conviction
+    stands."""
+    receipt = claim.receipt_digest()
+    if desk.cases.convicted(receipt):
         desk.ledger.collect()
-        return "convicted"
+        return "convicted" if desk.cases.conviction_stands(receipt) else ""
     tie = None
     try:
         tie = find_tie(desk, note.source, claim)
     except SteelyardError as error:
-        log.info("receipt 0x%s not tied: %s", claim.receipt_digest().hex(), error)
-    if tie is None and not _waited(desk, note):
-        return ""
-    prove(tie)
-    desk.ledger.collect()
-    return "convicted"
+        log.info("receipt 0x%s not tied: %s", receipt.hex(), error)
+    if tie is not None or _waited(desk, note):
+        prove(tie)
+        desk.ledger.collect()
+    return ""
 
 
 def _convict_twice(desk: Desk, note: TicketNote, claim: Claim) -> str:

@@ -67,7 +67,8 @@ class Jury:
             self._close(key, note, "played as a game")
         elif case.stage is Stage.RULED:
             self.desk.ledger.collect()
-            self._close(key, note, "no ruling" if case.outcome is None else f"ruled {case.outcome.name.lower()}")
+            if self.desk.cases.ruling_stands(key):
+                self._close(key, note, "no ruling" if case.outcome is None else f"ruled {case.outcome.name.lower()}")
         elif case.stage is Stage.OPENED:
             self._sit(case, note, self.desk.ledger.now())
         elif self.desk.ledger.now() > case.open_until + self.desk.settings.settle_patience:

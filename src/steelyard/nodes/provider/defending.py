@@ -1,4 +1,5 @@
-"""Our receipts in dispute games: defends each of them, and takes a jury's wrong conviction to one (rules M7, M8).
+"""Our receipts in court: defends each of them in its game, takes a jury's wrong conviction to one (rules M7, M8), and
+moves on a case that nobody else does, since it holds our bond.
 
 Every round asks the chain where a case stands; a move follows from that and from our own run alone, so a kill at any
 instant, or a reorganisation, costs nothing. What we signed is in the journal.
@@ -19,6 +20,8 @@ from steelyard.market.cases import Case, Cases, Stage
 from steelyard.market.games import Games
 from steelyard.market.journal import Document
 from steelyard.nodes.provider.node import Provider
+from steelyard.nodes.provider.overdue import Due, due
+from steelyard.nodes.provider.settings import CASE_PATIENCE
 from steelyard.protocol import games as game
 from steelyard.protocol import roots
 from steelyard.protocol.eip712 import read_hex
@@ -26,7 +29,7 @@ from steelyard.protocol.errors import Refused, SteelyardError
 from steelyard.protocol.games import Side, View
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.moves import Appeal, Forfeit, Move, Shown
-from steelyard.protocol.records import Cancel, Order, Receipt
+from steelyard.protocol.records import Cancel, Level, Order, Receipt
 from steelyard.verification.defender import Ended, defender_move
 from steelyard.verification.transcript import Transcript
 from steelyard.wire.messages import OrderRequest
@@ -37,6 +40,9 @@ log = logging.getLogger("steelyard.provider")
 
 WATCHED, CLOSED = "watched", "closed"
 CURSOR: Final = b"rulings"
+DONE: Final = {Due.SEAT: "seated its jury", Due.SETTLE: "settled"}
+OVERTAKEN: Final = frozenset({"rulings.seed", "rulings.stage", "rulings.too-early", "rulings.too-late"})
+"""Refusals of a seat or a settlement that say: somebody was faster, or a moment more. The next round looks again."""
 AT_ONCE: Final = 8
 """Games in which a move may be on its way at a time."""
 
@@ -60,10 +66,21 @@ class Sold:
 
 
 class Defender:
-    """A round every `seconds`; moves of several games are sent beside each other."""
+    """A round every `seconds`; moves of several games are sent beside each other. A case that stands still is moved on
+    after `patience` seconds of the chain's clock."""
 
-    def __init__(self, provider: Provider, cases: Cases, games: Games, seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        cases: Cases,
+        games: Games,
+        seconds: float = 1.0,
+        patience: float = CASE_PATIENCE,
+    ) -> None:
         self.provider, self.cases, self.games, self.seconds = provider, cases, games, seconds
+        self.patience = patience
+        self._confirmed: dict[bytes, bool] = {}
+        """Receipt -> whether our own run gives it: told anew by a restart, since a run never changes."""
         self.runs = Runs(provider.engine)
         self.last_error: str | None = None
         self._computing = threading.Lock()
@@ -115,7 +132,8 @@ class Defender:
         for case in news:
             kept = journal.get("game", case)
             found = self.cases.case(case) if kept is None or kept.state != WATCHED else None
-            if found is not None and found.provider == self.provider.key.address and found.stage is not Stage.RULED:
+            ours = found is not None and found.provider == self.provider.key.address
+            if found is not None and ours and not self._over(found):
                 new.append(Document("game", case, WATCHED, found.receipt))
         if new or then != cursor:
             journal.write(*new, Document("game-cursor", CURSOR, "", json.dumps({"cursor": then}).encode()))
@@ -127,18 +145,25 @@ class Defender:
         if case is None:
             return  # the chain went back behind its challenge, or whom we ask has not seen it yet: it may come again
         if case.stage is Stage.RULED:
-            self.provider.journal.write(Document("game", key, CLOSED, b""))
             self.provider.ledger.collect()
+            if self._over(case):
+                self.provider.journal.write(Document("game", key, CLOSED, b""))
             return
         if case.stage is Stage.PLAYING and self.cases.convicted(case.receipt):
             move: Move | None = Forfeit(key)  # elsewhere: nobody loses here, and stakes are free again (GAM-34)
         elif case.stage is Stage.PLAYING:
             view = self.games.view(key)
             move = None if view is None else self._move(view, case)
+        elif case.condemned:
+            move = self._appeal(case, "the jury is wrong")
         else:
-            move = self._appeal(case)
+            move = self._hurry(case)
         if move is not None and not self._stopping.is_set():
             self.games.play(move)
+
+    def _over(self, case: Case) -> bool:
+        """True once no reorganisation is expected to undo the ruling."""
+        return case.stage is Stage.RULED and self.cases.ruling_stands(case.id)
 
     def _move(self, view: View, case: Case) -> Move | None:
         if game.to_move(view) is Side.CHALLENGER:
@@ -149,20 +174,45 @@ class Defender:
             hold = self.runs.hold(sold.ids, sold.order.answer_from)
             return defender_move(view, hold, sold.script, sold.ended)
 
-    def _appeal(self, case: Case) -> Move | None:
-        """A jury that is about to convict a receipt which our own run confirms is wrong, and a contract can tell."""
-        if not case.condemned:
+    def _hurry(self, case: Case) -> Move | None:
+        """Does what the challenger has left undone; a move if only a game can end the case. Whoever is faster is
+        welcome: its refusal of ours is no failure."""
+        step, waited = due(case, self.provider.key.address, self.provider.ledger.now(), self.patience), self.patience
+        if step is None:
             return None
+        if step is Due.APPEAL:
+            return self._appeal(case, "no jury can judge it")
+        try:
+            self.cases.seat(case.id) if step is Due.SEAT else self.cases.settle(case.id)
+        except Refused as refused:
+            if refused.rule in OVERTAKEN:
+                return None
+            move = self._appeal(case, f"no jury can be seated ({refused.rule})") if step is Due.SEAT else None
+            if move is None:
+                raise
+            return move
+        log.warning("case 0x%s: nobody did it for %g s: %s", case.id.hex(), waited, DONE[step])
+        return None
+
+    def _appeal(self, case: Case, why: str) -> Move | None:
+        """A contract can tell that a receipt is true which our own run confirms; None where it would not, or must not
+        be asked: what the game cannot follow, and what a drawn challenger was shown no text of (GAM-3)."""
         sold = self._sold(case.receipt)
         order = sold.order
-        if generate.not_lowered(grammar=order.grammar != ZERO32, logprobs=order.logprobs):
+        drawn = case.opener == self.provider.key.address and order.level != Level.DISPUTABLE
+        followed = not generate.not_lowered(grammar=order.grammar != ZERO32, logprobs=order.logprobs)
+        if drawn or not followed or not self._confirms(sold, case):
             return None
-        run = self.provider.engine.replay(generate.job_of(order, sold.prompt), sold.generated)
-        prefix = len(sold.prompt) - order.answer_from
-        if roots.evidence_root(run.leaves, sold.script.answer_salt, prefix) != sold.receipt.evidence_root:
-            return None
-        log.warning("case 0x%s: the jury is wrong, appealed", case.id.hex())
+        log.warning("case 0x%s: %s, appealed", case.id.hex(), why)
         return Appeal(case.id, sold.shown)
+
+    def _confirms(self, sold: Sold, case: Case) -> bool:
+        """True if our own run gives the receipt. Runs the model once a receipt."""
+        if case.receipt not in self._confirmed:
+            run = self.provider.engine.replay(generate.job_of(sold.order, sold.prompt), sold.generated)
+            root = roots.evidence_root(run.leaves, sold.script.answer_salt, len(sold.prompt) - sold.order.answer_from)
+            self._confirmed[case.receipt] = root == sold.receipt.evidence_root
+        return self._confirmed[case.receipt]
 
     def _sold(self, receipt: bytes) -> Sold:
         """Raises Refused("receipt.unknown")."""

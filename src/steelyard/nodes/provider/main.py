@@ -71,7 +71,8 @@ def _serve(settings: Settings, kind: type[Provider], engine: Engine, ledger: Onc
     ledger.register_provider(settings.public_url)
     claimer = Claimer(desk, ledger, settings.claim_seconds, settings.claim_threshold, settings.claim_age)
     chain = ledger.chain
-    defender = Defender(desk, OnchainCases(chain, ledger.deployment), OnchainGames(chain, ledger.deployment))
+    cases, games = OnchainCases(chain, ledger.deployment), OnchainGames(chain, ledger.deployment)
+    defender = Defender(desk, cases, games, patience=settings.case_patience)
     uvicorn.run(
         app(desk, claimer, defender, lists),
         host=settings.host,

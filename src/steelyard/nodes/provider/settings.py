@@ -8,6 +8,7 @@ from steelyard.protocol.keys import Key
 from steelyard.protocol.units import MICRO, MicroToken
 
 BOND = MicroToken(500 * MICRO)
+CASE_PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,10 @@ class Settings:
     """Micro-tokens that a claim should bring at least."""
     claim_age: float = 3_600.0
     """A voucher that brings less is claimed after so many seconds, or when its channel closes."""
+    case_patience: float = CASE_PATIENCE
+    """By the chain's clock: how long a challenger is left to seat its jury, and everybody to settle what is over,
+    before this node does it. Less than the market's windows, which it is to spare us; more than a few blocks, since a
+    jury is drawn from the second one after the challenge."""
 
     @property
     def public_url(self) -> str:
