@@ -86,6 +86,29 @@ def test_an_honest_defender_wins_wherever_its_sums_are_doubted(kind: str, index:
         assert [type(move) for _, move in played.moves[-5:]] == [Say, Pick, Say, Pick, Weigh]
 
 
+def picks_id(one: int) -> Callable[[View, Move | None], Move | None]:
+    """Goes down to this id."""
+
+    def change(view: View, move: Move | None) -> Move | None:
+        if (view.stage, view.place) != (Stage.PICK, Place.IDS):
+            return move
+        index = sum(cut <= one for cut in games.cuts(view.low, view.high)) + 1
+        return Pick(view.case, view.head, index, view.words)
+
+    return change
+
+
+def test_a_share_is_right_though_the_sum_wraps_around() -> None:
+    """GAM-7: modulo 2**256. What was wrong is the sum before it."""
+    sale = honest("top-k")
+    first = min(order_of(sale)[:3])  # the first id with a share
+    for one, outcome in ((0, Outcome.CHEATED), (first, Outcome.HONEST), (256, Outcome.CHEATED)):
+        sums = Sums(shares={0: -1, 256: 1})
+        played = play(sale, claims(sale, left_out(sale)), sums, challenges(sale, picks_id(one)))
+        assert (played.end.outcome, played.end.why, played.end.low) == (outcome, "sum", one)
+        assert (played.end.after < played.end.before) == (one == first)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_honest_challenger_finds_nothing_in_honest_sums_and_in_an_honest_run(kind: str) -> None:
     """GAM-6."""
@@ -250,6 +273,7 @@ def test_marks_are_of_filters_that_have_a_say_and_open_under_the_logits() -> Non
         (replace(right, greatest=Mark()), "games.marks"),
         (replace(right, lowest=other), "games.opening"),
         (replace(right, lowest=behind), "games.opening"),
+        (replace(right, lowest=Mark(VOCABULARY + 2, *opened(sale.logits(), VOCABULARY - 1))), "games.opening"),
         (replace(right, greatest=spoilt), "games.opening"),
         (replace(right, greatest=replace(right.greatest, path=right.greatest.path[:-1])), "games.opening"),
         (replace(right, sums=right.sums + 1), "games.sums"),

@@ -11,7 +11,7 @@ def filtered(view: View, logits: bytes, unit: int) -> Filtered:
     """What an answer says; nothing where no filter has a say, or the rival is no id of the model's."""
     vocabulary = len(logits) // games.WORD
     drawn = view.temperature, view.top_k, view.top_p
-    if view.rival >= vocabulary or not any(games.says(*drawn, vocabulary)):
+    if view.rival >= vocabulary:
         return Filtered()
     lowest, greatest = sieves.marks(logits, *drawn)
     sieve = sieves.sieve_of(logits, view.temperature, unit, view.rival, lowest, greatest)
