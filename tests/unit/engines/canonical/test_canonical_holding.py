@@ -198,7 +198,7 @@ def test_an_engine_holds_the_run_of_its_ids(tmp_path: Path) -> None:
             merkle.leaf_hash(holding.facts()),
             holding.facts_path(),
         )
-    with pytest.raises(Refused, match=r"order\.unit-out-of-range"), engine.holding([100]):
+    with pytest.raises(Refused, match=r"order\.unit-out-of-range"), engine.holding([100], 1):
         pass
     engine.close()
 
