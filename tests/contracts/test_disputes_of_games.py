@@ -5,24 +5,31 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from courtroom import PAUL, WATCH
+import test_games_filters as filters
+from courtroom import PAUL, WATCH, Courtroom
+from duel import DuelRoom
 from gameroom import BASE, BEGUN, PER_POSITION, PICK, POINT, TEXT, GameRoom, Table
 from on_anvil import OnAnvil
+from sifting import challenges, defends, honest, unfiltered, worse
 from sources import Mutant
+from test_dispute_filters import lie, picks
 from toy_run import NODES, VOCABULARY, Lie
-from world import NOBODY, key
+from world import NOBODY, Contract, key
 
 from steelyard.chain.bindings.games import StoredOf
 from steelyard.chain.deploy import Deployment
 from steelyard.chain.history import Sent
 from steelyard.chain.port import Log
 from steelyard.chain.rpc import RpcChain
+from steelyard.cli.dispute_step import weighed
 from steelyard.cli.dispute_svg import svg
 from steelyard.cli.dispute_text import text
+from steelyard.engines import alphabet_graph, sieves
 from steelyard.market.disputes import Dispute
 from steelyard.market.onchain_disputes import NOTHING, STAGES, OnchainDisputes, Reading
 from steelyard.market.stored_games import unpacked
 from steelyard.protocol.errors import Refused
+from steelyard.protocol.games import Place
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import checksum
 from steelyard.protocol.units import Timestamp
@@ -40,12 +47,11 @@ def described(leaf: bytes, _: int) -> tuple[int, int, int, int]:
     return shape.elements, shape.turns, shape.lanes, shape.start
 
 
-class Recorded(GameRoom):
+class Recording(Courtroom):
     """Keeps what was sent, as `chain.history.behind` finds it."""
 
-    def __init__(self, mutant: Mutant | None = None) -> None:
-        self.sent: list[Sent] = []
-        super().__init__(mutant)
+    sent: list[Sent]
+    games: Contract
 
     def call(self, sender: str, to: str, data: bytes, asks: bool = False) -> bytes:
         out = super().call(sender, to, data, asks)
@@ -70,6 +76,22 @@ class Recorded(GameRoom):
         reading.read(self.moves(case))
         view = unpacked(case, StoredOf(**self.games.stored_of(case)))
         return reading.told(STAGES[view.stage if view else 0], self.court.case_of(case)["receipt"])
+
+
+class Recorded(Recording, GameRoom):
+    """Games on toy runs."""
+
+    def __init__(self, mutant: Mutant | None = None) -> None:
+        self.sent = []
+        super().__init__(mutant)
+
+
+class RecordedDuels(Recording, DuelRoom):
+    """Games on the toy engine's."""
+
+    def __init__(self) -> None:
+        self.sent = []
+        super().__init__()
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +232,49 @@ def test_a_move_through_another_contract_cannot_be_read(room: Recorded):
     with pytest.raises(Refused) as refusal:
         reading.read([replace(one, to=EVE.address) for one in room.moves(table.case)])
     assert refusal.value.rule == "dispute.indirect"
+
+
+# -- ids -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_game_about_filters_is_read_down_to_the_id_that_was_weighed():
+    room, sale = RecordedDuels(), unfiltered("both")
+    unit = sale.claim.generated[-1]
+    duel, own = filters.begun(room, sale, sale.picked)
+    duel.finish(defends(own, lie(sale, (97, 110), unit)), challenges(own))
+    found = room.read(duel.case)
+    assert [(one.place, one.before) for one in found.rounds] == [
+        ("id", (0, alphabet_graph.VOCABULARY - 1)),
+        ("id", (96, 99)),
+    ]
+    assert [one.after for one in found.rounds] == [(96, 99), (97, 97)]
+    assert [len(one.claims) for one in found.rounds] == [64, 4]
+    assert (found.outcome, found.why, found.rival, found.step) == ("cheated", "sum", sale.picked, None)
+    weighing = found.weighing
+    assert weighing is not None
+    assert (weighing.id, weighing.sieve.unit, weighing.sieve.rival) == (97, unit, sale.picked)
+    logits = own.logits()
+    assert weighing.logit.to_bytes(4, "little") == logits[4 * 97 : 4 * 98]
+    told = weighed(weighing)
+    share = sieves.share(weighing.sieve, 97, weighing.logit)
+    assert (int(told.computed.bits, 16), int(told.claimed.bits, 16)) == (share, weighing.claimed)
+    assert weighing.claimed == (share + (7 << 64)) % 2**256
+    for picture in (text(found, told), svg(found, told)):
+        assert "id 97" in picture
+        assert "CHEATED" in picture
+
+
+def test_a_doubt_about_the_run_goes_on_with_its_positions():
+    room, sale = RecordedDuels(), honest("both")
+    duel, own = filters.begun(room, sale, worse(sale))
+    while duel.view.place is not Place.RUN:
+        duel.turn(defends(own), challenges(own, picks(0)))
+    duel.turn(defends(own), challenges(own))
+    found = room.read(duel.case)
+    assert [(one.place, one.named) for one in found.rounds] == [("id", None), ("position", None)]
+    assert found.rounds[0].after == found.rounds[0].before
+    assert found.weighing is None
+    assert "the run" in text(found)
 
 
 # -- on a chain ----------------------------------------------------------------------------------------------------
