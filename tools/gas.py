@@ -6,9 +6,11 @@ that storage is written for the first time, `again` that it was not zero before.
 
 import json
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
+from eth_abi import encode
 
 ROOT = Path(__file__).parent.parent
 SNAPSHOT = ROOT / "bench" / "gas.json"
@@ -38,9 +40,12 @@ from sources import compiled  # noqa: E402
 from toy_run import Lie  # noqa: E402
 from world import NOBODY, UNITS, key  # noqa: E402
 
+from steelyard.engines import sieves  # noqa: E402
 from steelyard.engines.canonical.blocks import WEIGHTS  # noqa: E402
 from steelyard.engines.ir.encoding import CODES, VECTOR, body, takes, tree, word  # noqa: E402
 from steelyard.engines.ir.graph import Graph, Node, View  # noqa: E402
+from steelyard.protocol.hashing import keccak256  # noqa: E402
+from steelyard.verification.weighing import opened  # noqa: E402
 
 SESSION, RIVAL, WATCHER = key("session"), key("rival"), key("watcher")
 
@@ -254,6 +259,21 @@ def of_sampling(gas: dict[str, int]) -> None:
         gas[f"sampling.beats by {name}"] = world.gas
 
 
+def of_filters(gas: dict[str, int]) -> None:
+    """One id's share in the sums over a vocabulary of SmolLM2's size, its logit opened."""
+    world = AnvilWorld()
+    contract = world.deploy("Answers", (NOBODY, NOBODY))
+    logits = np.linspace(12, -12, 49_152).astype("<f4").tobytes()
+    sieve = sieves.sieve_of(logits, word(np.array([0.8], np.float32)), 900, 7, 39, 0)
+    digest = keccak256(encode(["uint256"] * 11, [int.from_bytes(sieve.logits), *astuple(sieve)[1:]]))
+    shares = ((21, "that top-k keeps"), (31_000, "that it leaves out"))
+    for one, name in shares:
+        claimed = sieves.share(sieve, one, int(np.frombuffer(logits, "<u4")[one]))
+        weighed = (digest, astuple(sieve), one, *opened(logits, one), claimed)
+        world.call(EVE.address, contract.address, contract.calldata("weighs", weighed))
+        gas[f"answers.weighs an id {name}"] = world.gas
+
+
 def of_operands(gas: dict[str, int]) -> None:
     """A step of a matrix of a model of SmolLM2's size with all that is opened for it; what a node's leaf says."""
     world = AnvilWorld()
@@ -298,6 +318,7 @@ def measure() -> dict[str, dict[str, int]]:
         of_step,
         of_operands,
         of_sampling,
+        of_filters,
     ):
         part(gas)
     sizes = {name: len(compiled(name).runtime) for name in CONTRACTS}
