@@ -1,8 +1,10 @@
 """Prints each file's evidence, a line each: SHA-256 over ids and leaves of fixed jobs. Run under other processors.
 
 python tests/evidence_of.py CACHE FILE…
+python tests/evidence_of.py                 what kernels are compiled for there, as JSON
 """
 
+import json
 import random
 import sys
 from dataclasses import replace
@@ -11,6 +13,7 @@ from pathlib import Path
 from steelyard.engines.base import Job
 from steelyard.engines.canonical import native
 from steelyard.engines.canonical.engine import CanonicalEngine
+from steelyard.engines.canonical.recipe import Recipe
 from steelyard.protocol.hashing import sha256
 
 ONE = 0x3F800000
@@ -20,10 +23,14 @@ JOBS = [
 ]
 
 
+def recipe() -> Recipe:
+    """What is compiled. Two tile widths, since LLVM takes its time."""
+    return replace(native.recipe_here(32, 2), tiles=(2, 8))
+
+
 def evidence(path: Path, cache: Path) -> str:
-    """By two threads, then again by teacher forcing, which must agree. Two tile widths, since emulated LLVM is slow."""
-    recipe = replace(native.recipe_here(32, 2), tiles=(2, 8))
-    engine = CanonicalEngine(path, "tiny", threads=2, cache=cache, recipe=recipe)
+    """By two threads, then again by teacher forcing, which must agree."""
+    engine = CanonicalEngine(path, "tiny", threads=2, cache=cache, recipe=recipe())
     parts = []
     for job in JOBS:
         steps = list(engine.generate(job))
@@ -34,6 +41,8 @@ def evidence(path: Path, cache: Path) -> str:
     return sha256(*parts).hex()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and len(sys.argv) == 1:
+    sys.stdout.write(json.dumps({"cpu": native.host()[0], "features": native.host()[1], "recipe": repr(recipe())}))
+elif __name__ == "__main__":
     lines = [native.host()[0], *(evidence(Path(name), Path(sys.argv[1])) for name in sys.argv[2:])]
     sys.stdout.write("\n".join(lines))

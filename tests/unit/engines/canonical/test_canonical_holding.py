@@ -189,7 +189,7 @@ def test_a_liars_trees_agree_with_what_it_says_and_with_the_run_before(held: Hel
 def test_an_engine_holds_the_run_of_its_ids(tmp_path: Path) -> None:
     path = tiny_llama.write(tmp_path / "tiny.gguf", tiny_llama.FAMILIES["llama"])
     engine = CanonicalEngine(path, "tiny", threads=1, cache=tmp_path)
-    with engine.holding(IDS) as holding, Trace(models.load(models.open_file(path, tmp_path), 1), IDS) as trace:
+    with engine.holding(IDS, 1) as holding, Trace(models.load(models.open_file(path, tmp_path), 1), IDS) as trace:
         assert holding.positions()[LAST] == merkle.leaf_hash(trace.position_root(LAST))
         assert merkle.verify(
             engine.card.model_root,
@@ -198,7 +198,7 @@ def test_an_engine_holds_the_run_of_its_ids(tmp_path: Path) -> None:
             merkle.leaf_hash(holding.facts()),
             holding.facts_path(),
         )
-    with pytest.raises(Refused, match=r"order\.unit-out-of-range"), engine.holding([100]):
+    with pytest.raises(Refused, match=r"order\.unit-out-of-range"), engine.holding([100], 1):
         pass
     engine.close()
 
