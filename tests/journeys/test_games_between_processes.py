@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
+import openai
 import pytest
 
 from steelyard.chain.deploy import DEVNET
@@ -16,6 +17,7 @@ from steelyard.devnet import market as markets
 from steelyard.devnet.shop import Bought, Shop
 from steelyard.engines import catalog
 from steelyard.engines.base import Engine, Replay
+from steelyard.engines.draws import bits
 from steelyard.market.cases import Case, Consent, Opening, Stage
 from steelyard.market.onchain import OnchainLedger
 from steelyard.market.onchain_cases import OnchainCases
@@ -27,7 +29,7 @@ from steelyard.protocol.games import Place, Side, View
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import Key
 from steelyard.protocol.moves import Begin
-from steelyard.protocol.records import AuditTicket, Vote
+from steelyard.protocol.records import AuditTicket, Level, Vote
 from steelyard.protocol.units import MicroToken
 from steelyard.protocol.verdicts import Outcome
 from steelyard.sdk.receipts import read as read_document
@@ -42,7 +44,9 @@ from steelyard.work.disputes import Runs
 pytestmark = pytest.mark.slow
 
 LIARS = ("flipped-bit", "lower-bits")
+UNFILTERED = "unfiltered"
 UNITS = 12
+TEMPERATURE, TOP_P, TOP_K = 0.8, 0.9, 40
 LIES_BY = 3  # the unit from which `markets.ALPHABET.cheap` speaks another language
 CROWD = 20
 WITHIN = 90.0
@@ -70,6 +74,33 @@ class Hall:
             assert isinstance(answer, Bought), answer
             if answer.units > LIES_BY:
                 return answer
+
+    def sift(self, client: openai.OpenAI, name: str) -> Bought:
+        """The same under filters, from anybody's own code."""
+        self.asked += 1
+        assurance = {"level": "disputable", "audit_rate": 1.0}
+        only = {"only": [self.market.seller(name).address], "allow_fallbacks": False, "assurance": assurance}
+        answer = client.chat.completions.create(
+            model=self.market.card.name,
+            messages=[{"role": "user", "content": f"question {self.asked}"}],
+            max_tokens=UNITS,
+            temperature=TEMPERATURE,
+            top_p=TOP_P,
+            extra_body={"top_k": TOP_K, "provider": only},
+        )
+        document = answer.receipt  # type: ignore[attr-defined]  # ours
+        return Bought(answer.id, answer.choices[0].message.content or "", len(document["answer"]), document)
+
+    def audited(self, answer: Bought) -> str:
+        """What the auditor found, waited for."""
+        found: list[str] = []
+
+        def look() -> bool:
+            found[:] = [audit["outcome"] for audit in self.shop.receipt(answer.id)["audits"] if audit.get("outcome")]
+            return bool(found)
+
+        wait(look)
+        return found[0]
 
     def case_of(self, answer: Bought) -> bytes:
         """Of the audit that accused, waited for."""
@@ -120,9 +151,9 @@ def wait(what: Callable[[], bool], seconds: float = WITHIN) -> None:
 
 @pytest.fixture(scope="module")
 def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
-    """One honest provider, two liars, three auditors: too few for a jury, whose four are not needed."""
+    """One honest provider, three liars, three auditors: too few for a jury, whose four are not needed."""
     folder = tmp_path_factory.mktemp("games")
-    market = markets.up(markets.ALPHABET, LIARS, folder, honest=["ada"], auditors=3)
+    market = markets.up(markets.ALPHABET, (*LIARS, UNFILTERED), folder, honest=["ada"], auditors=3)
     try:
         with closing(Shop(market)) as shop:
             yield Hall(
@@ -193,6 +224,35 @@ def test_a_game_goes_on_after_a_reorganisation(hall: Hall) -> None:
     assert before is not None
     assert after is None or len(after.posts) < len(before.posts)
     assert hall.ends(case) == [Outcome.CHEATED]
+
+
+# -- filters -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_under_top_k_and_top_p_is_bought_and_who_draws_without_them_is_convicted_at_once(hall: Hall) -> None:
+    engine, _ = catalog.load(markets.ALPHABET.engine)
+    market = hall.market
+
+    def as_ordered(answer: Bought) -> bool:
+        document = read_document(json.dumps(answer.document).encode())
+        order = document.order
+        assert (order.temperature, order.top_p, order.top_k) == (bits(TEMPERATURE), bits(TOP_P), TOP_K)
+        assert order.level == Level.DISPUTABLE
+        return engine.replay(generate.job_of(order, document.prompt), document.answer).expected == document.answer
+
+    with closing(engine), openai.OpenAI(base_url=market.base_url, api_key=market.api_key, max_retries=0) as client:
+        honest = hall.sift(client, "ada")
+        assert as_ordered(honest)
+        answers = (hall.sift(client, UNFILTERED) for _ in range(20))
+        lie = next(answer for answer in answers if not as_ordered(answer))  # it drew what the filters leave out
+    case = hall.case_of(lie)
+    assert hall.ends(case) == [Outcome.CHEATED]
+    view = hall.view(case)
+    assert view is not None
+    assert (view.why, view.posts) == ("rival", ())  # by the answer's own sums: nothing was narrowed
+    assert hall.case(case).seats == ()
+    assert market.ledger.bonds.held(market.seller(UNFILTERED).address) <= markets.BOND - DEVNET.flat
+    assert hall.audited(honest) == "honest"
 
 
 # -- the honest --------------------------------------------------------------------------------------------------------

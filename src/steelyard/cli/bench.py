@@ -64,7 +64,7 @@ def dispute(
     json: Annotated[Path | None, Parameter(help="Write the rows to this file.")] = None,
     model: Annotated[str, Parameter(help="A name or GGUF file, or alphabet.")] = "smollm2-135m-instruct-q4_1",
     tokens: Annotated[int, Parameter(help="Of the answer.")] = 64,
-    games: Annotated[int, Parameter(help="With lies at places drawn by the seed; one of sampling besides.")] = 6,
+    games: Annotated[int, Parameter(help="With lies at places drawn by the seed; four about chosen ids besides.")] = 6,
     seed: Annotated[int, Parameter(help="Of the places.")] = 0,
 ) -> None:
     """Play dispute games on a chain of this machine (extra `devnet`), and count what they cost.

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from steelyard.engines.base import Card, Engine, Job, Replay, Step, Text, leaf
+from steelyard.engines.draws import ONE_BITS
 from steelyard.engines.ir.leaves import decode
 from steelyard.engines.ir.patched import Patched
 from steelyard.nodes.provider.node import Provider
@@ -51,6 +52,14 @@ class PromptSwapped(Masked):
         """The inner engine's run on the last three quarters of the prompt."""
         kept = job.prompt[len(job.prompt) // 4 :]
         return self.inner.generate(replace(job, prompt=kept, answer_from=len(kept)))
+
+
+class Unfiltered(Masked):
+    """Draws among all ids, whatever top-k and top-p say: its answers are lies where what they leave out was drawn."""
+
+    def generate(self, job: Job) -> Iterator[Step]:
+        """The inner engine's run without filters."""
+        return self.inner.generate(replace(job, top_k=0, top_p=ONE_BITS))
 
 
 class Canned(Masked):
@@ -177,6 +186,8 @@ class Liar:
     needs_cheap: bool = False
     level: str = "audited"
     """At which it is shown."""
+    shown: bool = True
+    """By the demo: any answer is a lie."""
 
 
 def _cheaper(honest: Engine, _text: Text, cheap: Engine | None) -> Engine:
@@ -203,5 +214,13 @@ LIARS = {
         Liar("cut-stream", "hangs up in mid-answer", desk=CutStream),
         Liar("inflated-count", "commits to more units than it delivered", desk=InflatedCount),
         Liar("two-receipts", "signs two receipts for one order", desk=TwoReceipts),
+        Liar(
+            "unfiltered",
+            "draws without top-k and top-p",
+            engine=lambda e, _t, _c: Unfiltered(e.card, e),
+            level="disputable",
+            shown=False,
+        ),
     )
 }
+SHOWN = tuple(liar.name for liar in LIARS.values() if liar.shown)

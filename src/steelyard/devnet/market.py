@@ -17,7 +17,7 @@ from typing import Any
 from steelyard.chain.deploy import DEVNET, Deployment, Parameters, deploy
 from steelyard.chain.rpc import RpcChain
 from steelyard.devnet.anvil import BLOCK_SECONDS, DEPLOYER, Anvil
-from steelyard.devnet.liars import LIARS
+from steelyard.devnet.liars import SHOWN
 from steelyard.devnet.processes import Processes, free_port
 from steelyard.engines import catalog, store
 from steelyard.engines.base import Card
@@ -71,7 +71,7 @@ class Seller:
     key: Key
     port: int
     liar: str = ""
-    """Name in `LIARS`; empty if honest."""
+    """Name in `liars.LIARS`; empty if honest."""
     levels: tuple[Level, ...] = (Level.AUDITED,)
 
     @property
@@ -172,7 +172,7 @@ def sellers(honest_names: Sequence[str], liars: Sequence[str]) -> list[Seller]:
 
 def up(
     wares: Wares = SMOLLM2,
-    liars: Sequence[str] = tuple(LIARS),
+    liars: Sequence[str] = SHOWN,
     directory: Path | None = None,
     tell: Tell = lambda _: None,
     auditors: int = 5,

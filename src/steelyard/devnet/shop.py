@@ -9,8 +9,7 @@ from typing import Any
 from steelyard.devnet.market import Market, Seller
 
 TEMPERATURE = 0.7
-TOP_P = {"disputable": 1.0}
-"""By level; a contract cannot follow the mass of the likeliest ids yet, so elsewhere 0.95."""
+TOP_P = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Shop:
                 stream=True,
                 extra_body={"provider": provider},
                 temperature=TEMPERATURE,
-                top_p=TOP_P.get(level, 0.95),
+                top_p=TOP_P,
             )
             for chunk in stream:
                 answer_id = chunk.id

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from steelyard.devnet import market as markets
 from steelyard.devnet.demo import WARES
-from steelyard.devnet.liars import LIARS
+from steelyard.devnet.liars import LIARS, SHOWN
 
 
 class Stop(BaseException):
@@ -46,7 +46,7 @@ def stand(model: str, port: int, liars: bool, directory: Path | None) -> None:
     market = None
     try:
         with console.status("starting a market") as status:
-            names = tuple(LIARS) if liars else ()
+            names = SHOWN if liars else ()
 
             def tell(what: str) -> None:
                 signals.check()

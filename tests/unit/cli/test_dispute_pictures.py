@@ -98,7 +98,7 @@ def test_a_dispute_that_is_going_on_is_drawn_as_far_as_it_has_come() -> None:
     written, drawn = text(dispute), svg(dispute)
     assert "to do: point" in written
     assert "? of 43" in written
-    assert "43 shown" in drawn
+    assert "? of 43" in drawn
     assert "CHEATED" not in written + drawn
     begun = replace(dispute, rounds=(), unit=None, positions=0)
     assert "no rounds" in text(begun)

@@ -1,8 +1,8 @@
 """`steelyard bench dispute`: games over answers of a real model with lies planted in them, on a chain of one second.
 
 Each game has an order, a receipt and a case of its own. Both sides hold their runs in full and move as nodes do; what
-is counted is what a chain counts. Lies stand at places drawn from a seed: in one word of a node's value, in a partial
-sum and all behind it, in the choice of an id.
+is counted is what a chain counts. Lies (`lies`) stand at places drawn from a seed: in one word of a node's value, in a
+partial sum and all behind it; and in the choice of an id, greedy and under top-k and top-p.
 """
 
 import random
@@ -20,6 +20,8 @@ from steelyard.chain.bindings.rulings import Challenged, Rulings
 from steelyard.chain.deploy import DEVNET, deploy
 from steelyard.chain.rpc import RpcChain
 from steelyard.devnet.anvil import BLOCK_SECONDS, DEPLOYER, Anvil
+from steelyard.devnet.bench import lies
+from steelyard.devnet.bench.lies import Planted, Sold
 from steelyard.devnet.market import DEPOSIT, PRICE_IN, PRICE_OUT, open_channel, register
 from steelyard.devnet.processes import Processes
 from steelyard.engines import catalog, gguf_head, store
@@ -27,8 +29,6 @@ from steelyard.engines.alphabet_graph import GRAPH
 from steelyard.engines.base import Engine, Job, leaf
 from steelyard.engines.canonical import model as models
 from steelyard.engines.canonical import shape
-from steelyard.engines.ir import encoding, leaves
-from steelyard.engines.ir.graph import Node
 from steelyard.engines.ir.patched import Patched
 from steelyard.market.onchain import OnchainLedger
 from steelyard.market.onchain_disputes import Describe, OnchainDisputes
@@ -43,14 +43,13 @@ from steelyard.protocol.records import AuditTicket, Kind, Level, Offer, Order, R
 from steelyard.protocol.units import MICRO, MicroToken
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.challenger import challenger_move
-from steelyard.verification.defender import defender_move
+from steelyard.verification.defender import defender_move, own_logits
 from steelyard.verification.holding import Hold, Holding
 from steelyard.verification.transcript import Transcript
 from steelyard.work import generate
 
 TICKET: Final = 2  # basis of contracts/Rulings.vy
 BOND: Final = 2_000 * MICRO
-FLIP: Final = 1 << 20
 QUESTION: Final = "Tell me a long story about a merchant, her two sons and a pair of scales."
 """Whose answer does not end by itself before 64 units."""
 
@@ -78,28 +77,10 @@ class Row:
     outcome: str
 
 
-Place = tuple[int, int, int]
-"""Position, node, element."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """A lie."""
-
-    where: str
-    words: dict[Place, int]
-    said: dict[tuple[int, int, int, int, int], int]
-    """By place, chain, turns of the chain."""
-    wrong_id: int | None = None
-    """The last unit is this id, and not what the rule samples."""
-
-
 class Bench:
-    """A chain, a market of one seller, and an answer of so many tokens to dispute again and again."""
+    """A chain, and a market of one seller whose answers are disputed."""
 
-    def __init__(
-        self, engine: Engine, tokens: int, prompt: Sequence[int], describe: Describe, stack: ExitStack
-    ) -> None:
+    def __init__(self, engine: Engine, prompt: Sequence[int], describe: Describe, stack: ExitStack) -> None:
         self.engine, self.describe = engine, describe
         processes = Processes(Path(tempfile.mkdtemp(prefix="steelyard-bench-")))
         stack.callback(processes.stop)
@@ -118,10 +99,6 @@ class Bench:
         owner = RpcChain(self.anvil.url, self.owner)
         self.channel = open_channel(owner, self.deployment, self.session, [self.provider.address], self.ledger.now())
         self.prompt = tuple(prompt)
-        job = Job(self.prompt, len(prompt), tokens, 0, generate.ONE_BITS, 0, 0)
-        steps = list(engine.generate(job))
-        self.answer = tuple(step.id for step in steps)
-        self.leaves = tuple(step.leaf for step in steps)
         self.anvil.turn(DEVNET.epoch_seconds)
         self.anvil.interval(BLOCK_SECONDS)
 
@@ -129,11 +106,11 @@ class Bench:
 
     def sale(self, lie: Planted, number: int) -> tuple[moves.Shown, Transcript, tuple[bytes, bytes]]:
         """What the provider signed, its own transcript, and both signatures."""
-        answer, evidence = list(self.answer), list(self.leaves)
+        job, answer, evidence = lie.answer.job, list(lie.answer.ids), list(lie.answer.leaves)
         if lie.wrong_id is not None:
             answer[-1] = lie.wrong_id
-        with self.held(len(self.prompt) + len(answer) - 1, lie) as holding:
-            facts, last = Facts.read(holding.facts()), len(self.prompt) + len(answer) - 2
+        with self.held(lie.answer, lie) as holding:
+            facts, last = Facts.read(holding.facts()), lie.answer.last
             state, logits = holding.value(last, facts.state), holding.value(last, facts.logits)
         evidence[-1] = leaf(state, struct.unpack_from("<f", logits, 4 * answer[-1])[0])
         domain, now = self.deployment.domain, self.ledger.now()
@@ -145,8 +122,8 @@ class Bench:
         order = Order(
             version=Order.VERSION, channel=self.channel, offer=offer.digest(domain), registration=self.registration,
             kind=offer.kind, level=offer.level, prompt_root=roots.units_root(self.prompt, salt),
-            prompt_units=len(self.prompt), answer_from=len(self.prompt), max_units=len(answer), temperature=0,
-            top_p=generate.ONE_BITS, top_k=0, seed=0, grammar=ZERO32, logprobs=0,
+            prompt_units=len(self.prompt), answer_from=len(self.prompt), max_units=len(answer),
+            temperature=job.temperature, top_p=job.top_p, top_k=job.top_k, seed=job.seed, grammar=ZERO32, logprobs=0,
             max_price=price(offer, len(self.prompt), len(answer)), deadline=now + 100, coin_commitment=ZERO32,
             jury_epoch=self.ledger.epoch(), nonce=sha256(bytes([number])),
         )  # fmt: skip
@@ -160,15 +137,11 @@ class Bench:
         return shown, script, signed
 
     @contextmanager
-    def held(self, positions: int, lie: Planted | None) -> Iterator[Holding]:
-        """A run of the first so many positions; with a lie, the last position's state is another as well."""
-        ids = (*self.prompt, *self.answer)[:positions]
+    def held(self, answer: Sold, lie: Planted | None = None) -> Iterator[Holding]:
+        """A run of the positions that chose all of its ids; with a lie, that of who tells it."""
+        ids = (*answer.job.prompt, *answer.ids)[: answer.last + 1]
         with self.engine.holding(ids, len(self.prompt)) as honest:  # type: ignore[attr-defined]  # canonical engines have it
-            if lie is None or not lie.words:
-                yield honest
-                return
-            state = (positions - 1, Facts.read(honest.facts()).state, 0)
-            yield Patched(honest, {state: _word(honest, state) ^ FLIP} | lie.words, lie.said)
+            yield Patched(honest, lie.words, lie.said) if lie is not None and lie.words else honest
 
     # -- one game --------------------------------------------------------------------------------------------------
 
@@ -181,32 +154,31 @@ class Bench:
         consent = self.session.sign(ticket.digest(domain))
         began = time.monotonic()
         with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
-            positions = len(self.prompt) + len(self.answer) - 1
-            runs = [pool.submit(lambda which: stack.enter_context(self.held(positions, which)), w) for w in (lie, None)]
+            runs = [
+                pool.submit(lambda which: stack.enter_context(self.held(lie.answer, which)), w) for w in (lie, None)
+            ]
             mined = rulings.challenge(astuple(shown), *signed, TICKET, astuple(ticket), consent, ZERO32)
             case = next(Challenged.read(log).case for log in mined.logs if log.topics[0] == Challenged.TOPIC)
-            claim = moves.Claim() if lie.wrong_id is None else moves.Claim(len(self.answer) - 1, self.answer[-1])
+            claim = moves.Claim() if lie.wrong_id is None else moves.Claim(len(lie.answer.ids) - 1, lie.answer.ids[-1])
             holds: dict[Side, Hold] = {
                 Side.DEFENDER: lambda _: runs[0].result(),
                 Side.CHALLENGER: lambda _: runs[1].result(),
             }
-            own = replace(script, evidence=self._own_leaves(script.answer))
-            self._moves(case, moves.Begin(case, shown, claim), holds, {Side.DEFENDER: script, Side.CHALLENGER: own})
+            own = replace(script, evidence=self.engine.replay(lie.answer.job, script.answer).leaves)
+            self._moves(lie, moves.Begin(case, shown, claim), holds, {Side.DEFENDER: script, Side.CHALLENGER: own})
         seconds = time.monotonic() - began
         return self._row(lie, case, mined.gas_used, seconds)
 
-    def _own_leaves(self, answer: Sequence[int]) -> tuple[bytes, ...]:
-        job = Job(self.prompt, len(self.prompt), len(answer), 0, generate.ONE_BITS, 0, 0)
-        return self.engine.replay(job, answer).leaves
-
-    def _moves(self, case: bytes, begin: moves.Begin, holds: dict[Side, Hold], scripts: dict[Side, Transcript]) -> None:
+    def _moves(
+        self, lie: Planted, begin: moves.Begin, holds: dict[Side, Hold], scripts: dict[Side, Transcript]
+    ) -> None:
         players = {
             Side.DEFENDER: OnchainGames(self.seats[self.provider.address], self.deployment),
             Side.CHALLENGER: OnchainGames(self.seats[self.auditor.address], self.deployment),
         }
         players[Side.CHALLENGER].play(begin)
         while True:
-            view = players[Side.CHALLENGER].view(case)
+            view = players[Side.CHALLENGER].view(begin.case)
             assert view is not None
             side = games.to_move(view)
             if side is None:
@@ -215,6 +187,9 @@ class Bench:
             mover: Callable[..., Any] = defender_move if side is Side.DEFENDER else challenger_move
             move = mover(view, holds[side], scripts[side])
             assert move is not None, f"{side.name} has nothing to say at {view.stage.name}"
+            if lie.sums is not None and side is Side.DEFENDER:
+                logits = own_logits(view, holds[side](view.positions))
+                move = lie.sums.instead(view, move, logits, scripts[side].id(view.positions))
             players[side].play(move)
 
     def _row(self, lie: Planted, case: bytes, challenge_gas: int, seconds: float) -> Row:
@@ -222,7 +197,7 @@ class Bench:
         gas = [challenge_gas, *(move.gas for move in told.moves)]
         return Row(
             model=self.engine.card.name,
-            tokens=len(self.answer),
+            tokens=len(lie.answer.ids),
             where=lie.where,
             rounds=len(told.rounds),
             transactions=len(gas),
@@ -234,67 +209,31 @@ class Bench:
         )
 
 
-def _word(held: Holding, place: Place) -> int:
-    position, node, element = place
-    found: int = struct.unpack_from("<I", held.value(position, node), 4 * element)[0]
-    return found
-
-
-def plant(bench: Bench, names: Sequence[str], chance: random.Random, count: int) -> list[Planted]:
-    """So many lies: words and partial sums at places drawn by `chance`, and one of sampling."""
-    positions = len(bench.prompt) + len(bench.answer) - 1
-    lies = []
-    with bench.held(positions, None) as honest:
-        facts = Facts.read(honest.facts())
-        for number in range(count):
-            position, node = chance.randrange(positions), chance.randrange(facts.nodes)
-            place = (position, node, chance.randrange(len(honest.value(position, node)) // 4))
-            shape = leaves.decode(honest.node_leaf(node)).node
-            turns = shape.turns(position) if shape.fold else 0
-            where = f"{names[node]} at {position}, element {place[2]}"
-            if shape.lanes > 1:
-                lies.append(in_a_chain(honest, place, shape, where))
-            elif number % 2 and turns > 1:
-                lies.append(in_a_sum(honest, place, chance.randrange(1, turns), turns, where))
-            else:
-                lies.append(Planted(where, {place: _word(honest, place) ^ FLIP}, {}))
-        logits = struct.unpack(f"<{facts.vocabulary}f", honest.value(positions - 1, facts.logits))
-    second = max((z, -id_) for id_, z in enumerate(logits) if id_ != bench.answer[-1])
-    return [*lies, Planted(f"sampling: id {-second[1]} for {bench.answer[-1]}", {}, {}, wrong_id=-second[1])]
-
-
-def in_a_sum(held: Holding, place: Place, first: int, turns: int, where: str) -> Planted:
-    """A fold's sums are other ones from a turn on, and so is its word."""
-    behind = range(first, turns + 1)
-    sums = held.sums(*place, 0, behind)
-    said = {(*place, 0, turn): word ^ FLIP for turn, word in zip(behind, sums, strict=True)}
-    return Planted(f"{where}, sums from turn {first} of {turns}", {place: _word(held, place) ^ FLIP}, said)
-
-
-def in_a_chain(held: Holding, place: Place, shape: Node, where: str) -> Planted:
-    """The greatest of 16 chains ends with another sum; the word is what they join to."""
-    chains = list(struct.unpack("<16I", held.chains(*place)))
-    chain = max(range(16), key=lambda number: chains[number] & 0x7FFFFFFF)
-    chains[chain] ^= FLIP
-    turns = -(-(shape.turns(place[0]) - chain) // shape.lanes)
-    word = encoding.step(encoding.tree(shape), chains)
-    return Planted(f"{where}, chain {chain}", {place: word}, {(*place, chain, turns): chains[chain]})
-
-
 def measure(model: str, tokens: int, count: int, seed: int, describe: Describe) -> Iterator[Row]:
-    """Plays `count` games with lies drawn from `seed`, and one of sampling; yields a row each. `model`: a name in the
-    store, a file, or `alphabet`."""
+    """Plays `count` games with lies drawn from `seed`, one of sampling and three about filters; yields a row each.
+    `model`: a name in the store, a file, or `alphabet`."""
     spec = model if model == "alphabet" else f"canonical:{model}?threads=1"
     engine, text = catalog.load(spec)
     prompt = text.render([{"role": "user", "content": QUESTION}])
     with ExitStack() as stack:
         stack.callback(engine.close)
-        bench = Bench(engine, tokens, prompt, describe, stack)
+        bench = Bench(engine, prompt, describe, stack)
         chance = random.Random(seed)  # noqa: S311  places of lies, no secret
-        for number, lie in enumerate(plant(bench, names_of(model), chance, count)):
+        for number, lie in enumerate(plant(bench, tokens, names_of(model), chance, count)):
             row = bench.play(lie, number)
             assert row.outcome == Outcome.CHEATED.name.lower(), row
             yield row
+
+
+def plant(bench: Bench, tokens: int, names: Sequence[str], chance: random.Random, count: int) -> list[Planted]:
+    """All lies, in the answer at T = 0 and in one under filters."""
+    greedy = Job(bench.prompt, len(bench.prompt), tokens, 0, generate.ONE_BITS, 0, 0)
+    answer = lies.answered(bench.engine, greedy)
+    with bench.held(answer) as honest:
+        found = list(lies.in_the_run(honest, answer, names, chance, count))
+    answer, free = lies.under_filters(bench.engine, bench.prompt, tokens)
+    with bench.held(answer) as honest:
+        return [*found, *lies.about_filters(honest, answer, free)]
 
 
 def names_of(model: str) -> list[str]:
