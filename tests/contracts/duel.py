@@ -11,7 +11,7 @@ from courtroom import PAUL, SESSION, WATCH, Courtroom, Rules, Sale
 from game_arithmetic import GraphArithmetic, drawn
 from gameroom import BASE, MOVE_FEE, PER_POSITION
 from sifting import PROMPT as TEXT
-from world import Contract, Event, Reverted, key
+from world import Contract, Event, Mutant, Reverted, key
 
 from claims import ANSWER_SALT, ONE, PROMPT_SALT
 from steelyard.chain.bindings.games import StoredOf
@@ -146,8 +146,8 @@ class Deal:
 class DuelRoom(Courtroom):
     """Ann buys the toy's answers from Paul, at a level that promises a game; nothing here stands for anything else."""
 
-    def __init__(self) -> None:
-        super().__init__(rules=Rules(appeal_window=500))
+    def __init__(self, mutant: Mutant | None = None) -> None:
+        super().__init__(mutant, Rules(appeal_window=500))
         self.heard: list[Event] = []
         self.spent: list[int] = []
         """Gas of each move."""

@@ -57,11 +57,15 @@ class _Mutating(FilesystemInputBundle):
 
 def compiled(name: str, mutant: Mutant | None = None) -> Artifact:
     """The contract `name`, of the mutant's source if it (or a module that it imports) is the mutant's."""
-    if mutant is None or not (
-        mutant.contract == name or f"import {mutant.contract}" in (SOURCES / f"{name}.vy").read_text()
-    ):
+    if mutant is None or not _has_code_of(name, mutant.contract):
         return _compiled(name, "", "", "")
     return _compiled(name, mutant.old, mutant.new, mutant.contract)
+
+
+def _has_code_of(name: str, module: str) -> bool:
+    """True if the contract is this module, or imports it for more than to call another contract by its interface."""
+    source = (SOURCES / f"{name}.vy").read_text()
+    return module == name or (f"import {module}" in source and f"{module}.__interface__" not in source)
 
 
 @cache

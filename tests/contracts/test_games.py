@@ -304,12 +304,15 @@ def test_a_run_whose_evidence_is_not_the_receipts_is_no_answer_gam_4(room):
 
 
 def test_facts_with_more_nodes_than_a_game_counts_are_refused_gam_4(room):
-    facts = FACTS[:32] + (2**16 + 1).to_bytes(4, "big") + FACTS[36:]
-    refuse_facts(room, facts, "games.facts")
+    refuse_facts(room, FACTS[:32] + (2**16 + 1).to_bytes(4, "big") + FACTS[36:], "games.facts")
 
 
 def test_facts_say_how_many_ends_there_are_gam_4(room):
     refuse_facts(room, FACTS[:-4], "games.facts")
+
+
+def test_a_state_has_as_many_numbers_as_the_facts_say_gam_4(room):
+    refuse_facts(room, FACTS[:47] + b"\x29" + FACTS[48:], "games.opening")  # 41, whose leaves are as many as of 40
 
 
 def refuse_facts(room: GameRoom, facts: bytes, rule: str) -> None:
@@ -321,8 +324,7 @@ def refuse_facts(room: GameRoom, facts: bytes, rule: str) -> None:
 
 
 def test_more_positions_than_the_model_has_are_not_answered_gam_4(room):
-    facts = FACTS[:52] + (P - 1).to_bytes(4, "big") + FACTS[56:]
-    refuse_facts(room, facts, "games.positions")
+    refuse_facts(room, FACTS[:52] + (P - 1).to_bytes(4, "big") + FACTS[56:], "games.positions")
 
 
 def test_a_preferred_rival_convicts_at_once_gam_4(room):
@@ -354,14 +356,20 @@ def test_at_a_temperature_the_noise_of_the_order_decides_gam_4(room):
     order = {"temperature": ONE, "seed": 7}
     n = len(TEXT)
     logits = np.array(value(n - 1, LOGITS, TEXT[-1], frozenset()), np.uint32)
-    words = np.array([philox(7, n, id_) for id_ in range(VOCABULARY)], np.uint32)
-    best = int(scores(logits, words, np.full(VOCABULARY, ONE, np.uint32)).view(np.float32).argmax())
-    table = room.disputed(room.goods(answer=(best,) * 5, **order), 0, (best + 1) % VOCABULARY)
-    table.defend()
-    assert table.stage == POST
-    table = room.disputed(room.goods(answer=((best + 1) % VOCABULARY,) * 5, **order), 0, best)
-    table.defend()
-    assert table.outcome == CHEATED
+
+    def picked(seed: int, position: int) -> int:
+        words = np.array([philox(seed, position, id_) for id_ in range(VOCABULARY)], np.uint32)
+        return int(scores(logits, words, np.full(VOCABULARY, ONE, np.uint32)).view(np.float32).argmax())
+
+    best, others = picked(7, n), (picked(7, n - 1), picked(7, n + 1), picked(0, n), 0)
+    assert best not in others
+    for nonce, other in enumerate(others):
+        table = room.disputed(room.goods(answer=(best,) * 5, nonce=nonce, **order), 0, other)
+        table.defend()
+        assert table.stage == POST
+        table = room.disputed(room.goods(answer=(other,) * 5, nonce=nonce, **order), 0, best)
+        table.defend()
+        assert table.outcome == CHEATED
 
 
 # ------------------------------------------------------------------ narrowing
@@ -493,8 +501,9 @@ def test_the_last_point_among_nodes_says_what_the_node_is_gam_12(room):
 
 
 def test_another_point_names_no_node_gam_12(room):
-    table = room.disputed(room.goods(DEEP))
-    table.to(POINT)
+    table = room.disputed(room.goods(text=TEXT[: len(NODES) - 4]))  # a run of as many positions as there are nodes
+    game = table.to(POINT)
+    assert (game["place"], game["count"], game["levels"]) == (RUN, len(NODES), game["wide"])
     move = (table.case, table.head, 0, table.shown[0], merkle.prove(table.shown, 0))
     with refused("games.node"):
         room.games.point_node(*move, FACTS, NODES[0].leaf, merkle.prove(GRAPH, 0), by=WATCH)
@@ -669,16 +678,17 @@ def test_a_step_opens_the_id_of_its_position_gam_20(room, position):
         with refused("games.unit"):
             room.games.step(*move, wrong, (), (), by=WATCH)
     table.step(game)
-    assert table.outcome == CHEATED
-    assert room.told("Ended")["why"] == "step"
+    assert (table.outcome, room.told("Ended")["why"]) == (CHEATED, "step")
 
 
 def test_a_continued_prefix_counts_as_prompt_gam_20(room):
     """Of 70 units of prompt the last 3 are the answer's first: position 70 has the answer's fourth."""
-    goods = room.goods(Lie(71, LOGITS, 0), answer=(*TEXT[67:], *REPLY), answer_from=67, max_units=5)
-    assert goods.units == (*TEXT, *REPLY)
-    table = room.disputed(goods)
-    assert table.play() == CHEATED
+    sold = {"answer": (*TEXT[67:], *REPLY), "answer_from": 67, "max_units": 5}
+    for lies, outcome in (((), HONEST), ((Lie(71, LOGITS, 0),), CHEATED)):
+        table = room.disputed(room.goods(*lies, nonce=len(lies), **sold))
+        assert table.goods.units == (*TEXT, *REPLY)
+        aim(table, 71, LOGITS, 0)
+        assert table.play() == outcome
 
 
 @pytest.mark.parametrize("node", range(5))

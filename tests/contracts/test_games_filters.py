@@ -6,20 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from duel import Deal, Duel, DuelRoom, ends, rule_of
-from gameroom import BASE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sifting import Sifted, Sums, challenges, claims, defends, honest, unfiltered, worse, wrong
-from test_dispute_filters import KINDS, PLACES, left_out, liars, lie, picks
+from sifting import LENIENT, SILENT, Sifted, Sums, challenges, claims, defends, honest, unfiltered, worse, wrong
+from test_dispute_filters import KINDS, PLACES, left_out, liars, lie, order_of, picks, picks_id
 from test_games_duel import MOST_GAS, MOST_ROUNDS, assert_acquitted, assert_convicted
 from world import key
 
+from claims import ONE
 from steelyard.engines import draws
 from steelyard.engines.alphabet_graph import VOCABULARY
 from steelyard.engines.draws import bits
 from steelyard.protocol import games
 from steelyard.protocol.games import Place, Side, Stage, View
-from steelyard.protocol.moves import Answer, Begin, Filtered, Mark, Move, Pick, Say, Step, Unit, Weigh
+from steelyard.protocol.moves import Answer, Filtered, Mark, Move, Pick, Say, Step, Unit, Weigh
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.weighing import filtered, opened, weigh
 
@@ -67,13 +67,14 @@ def test_an_honest_defender_wins_wherever_its_sums_are_doubted(room: DuelRoom, k
     assert_acquitted(duel)
 
 
+@pytest.mark.parametrize("beaten", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_unit_that_is_left_out_or_beaten_convicts_at_once(kind: str) -> None:
+def test_a_unit_that_is_left_out_or_beaten_convicts_at_once(room: DuelRoom, kind: str, beaten: bool) -> None:
     """GAM-5: by honest sums."""
-    for sale in (unfiltered(kind), wrong(honest(kind), worse(honest(kind)))):
-        duel = finished(DuelRoom(), sale, sale.picked)
-        assert ends(duel) == (Outcome.CHEATED, "rival", Place.NONE)
-        assert_convicted(duel)
+    sale = wrong(honest(kind), worse(honest(kind))) if beaten else unfiltered(kind)
+    duel = finished(room, sale, sale.picked)
+    assert ends(duel) == (Outcome.CHEATED, "rival", Place.NONE)
+    assert_convicted(duel)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in liars(kind)])
@@ -104,6 +105,16 @@ def test_shares_that_are_shifted_are_found_though_the_total_is_right(
     assert_convicted(duel)
 
 
+def test_a_share_is_right_though_the_sum_wraps_around(room: DuelRoom) -> None:
+    """GAM-7: modulo 2**256. What is wrong is the sum before it."""
+    sale = honest("top-k")
+    first = min(order_of(sale)[:3])  # the first id with a share
+    duel = finished(room, sale, left_out(sale), Sums(shares={0: -1, VOCABULARY - 1: 1}), picks_id(first))
+    assert (ends(duel), duel.view.low) == ((Outcome.HONEST, "sum", Place.IDS), first)
+    assert duel.views[-2].after < duel.views[-2].before
+    assert_acquitted(duel)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_logit_that_is_not_what_was_computed_is_found_in_the_run(room: DuelRoom, kind: str) -> None:
     """GAM-6: the run is narrowed instead of sums over logits of another one."""
@@ -129,12 +140,30 @@ def test_a_baseless_doubt_about_the_run_ends_there(room: DuelRoom, kind: str) ->
     assert_acquitted(duel)
 
 
-def test_without_a_say_the_run_is_narrowed_at_once(room: DuelRoom) -> None:
-    """GAM-5: T = 0."""
-    sale = honest("both", temperature=0)
+def answered(room: DuelRoom, sale: Sifted) -> tuple[Stage, Place]:
+    """What is narrowed once a rival without a chance has been answered."""
     duel, own = begun(room, sale, left_out(sale))
     duel.turn(defends(own), challenges(own))
-    assert (duel.view.stage, duel.view.place) == (Stage.POST, Place.RUN)
+    assert duel.refused == []
+    return duel.view.stage, duel.view.place
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_t_0_no_filter_has_a_say(room: DuelRoom, kind: str) -> None:
+    """GAM-5: the run is narrowed at once."""
+    assert answered(room, honest(kind, temperature=0)) == (Stage.POST, Place.RUN)
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_a_filter_that_keeps_all_has_no_say(room: DuelRoom, kind: str) -> None:
+    """GAM-5."""
+    assert answered(room, honest(kind)) == (Stage.POST, Place.RUN)
+
+
+@pytest.mark.parametrize("kind", LENIENT)
+def test_a_filter_that_may_leave_out_one_id_has_a_say(room: DuelRoom, kind: str) -> None:
+    """GAM-5."""
+    assert answered(room, honest(kind)) == (Stage.SAY, Place.IDS)
 
 
 # ------------------------------------------------------------------ what is refused
@@ -154,11 +183,35 @@ def test_what_an_answer_says_of_filters_is_refused_alike(room: DuelRoom) -> None
         (replace(right, lowest=Mark()), "games.marks"),
         (replace(right, greatest=Mark()), "games.marks"),
         (replace(right, lowest=replace(right.lowest, id=VOCABULARY + 2)), "games.opening"),
+        (replace(right, lowest=Mark(VOCABULARY + 2, *opened(own.logits(), VOCABULARY - 1))), "games.opening"),
         (replace(right, lowest=Mark(3, *opened(own.logits(), 40))), "games.opening"),
         (replace(right, greatest=spoilt), "games.opening"),
         (replace(right, sums=right.sums + 1), "games.sums"),
         (replace(right, sums=right.sums - (1 << 32)), "games.sums"),
         (replace(right, sums=right.sums + (1 << 63)), "games.sums"),
+        (right, ""),
+    ):
+        changed = replace(move, shown=replace(move.shown, filtered=said))
+        assert rule_of(lambda: duel.play(changed, key("paul"))) == rule  # noqa: B023
+
+
+@pytest.mark.parametrize(("kind", "temperature"), [("top-k", ONE), ("top-p", ONE), ("both", 0)])
+def test_of_a_filter_without_a_say_nobody_is_named_and_nothing_counted(
+    room: DuelRoom, kind: str, temperature: int
+) -> None:
+    """GAM-5."""
+    sale = honest(kind, temperature=temperature)
+    duel, own = begun(room, sale, left_out(sale))
+    move = defends(own)(duel.view)
+    assert isinstance(move, Answer)
+    right, mark = move.shown.filtered, Mark(3, *opened(own.logits(), 3))
+    silent = (
+        ["lowest"] * (kind != "top-k") + ["greatest"] * (kind != "top-p") if temperature else ["lowest", "greatest"]
+    )
+    shifts = {"lowest": 32, "greatest": 0}
+    for said, rule in (
+        *((replace(right, **{name: mark}), "games.marks") for name in silent),
+        *((replace(right, sums=right.sums + (1 << shifts[name])), "games.sums") for name in silent),
         (right, ""),
     ):
         changed = replace(move, shown=replace(move.shown, filtered=said))
@@ -173,12 +226,14 @@ def test_sums_and_picks_are_refused_alike(room: DuelRoom) -> None:
     say = defends(own)(duel.view)
     assert isinstance(say, Say)
     sums = games.sums_of(say.words)
-    for said in (sums[:-1], [1, *sums[1:]], [*sums[:-1], sums[-1] + 1], []):
+    fewer = [*sums[:5], *sums[6:]]  # between the same ends
+    for said in (sums[:-1], [1, *sums[1:]], [*sums[:-1], sums[-1] + 1], fewer, []):
         words = games.said_sums(said)
         assert rule_of(lambda: duel.play(replace(say, words=words), key("paul"))) == "games.words"  # noqa: B023
     assert rule_of(lambda: duel.play(replace(say, words=say.words[:-1]), key("paul"))) == "games.words"
     view = duel.play(say, key("paul"))
-    for index, words, rule in ((65, view.words, "games.index"), (1, view.words[:-1] + b"\1", "games.said")):
+    spoilt = view.words[:-1] + bytes([view.words[-1] ^ 1])
+    for index, words, rule in ((65, view.words, "games.index"), (1, spoilt, "games.said")):
         move = Pick(view.case, view.head, index, words)
         assert rule_of(lambda: duel.play(move, duel.challenger)) == rule  # noqa: B023
     duel.play(Pick(view.case, view.head, 1, view.words), duel.challenger)
@@ -228,17 +283,15 @@ def test_ids_are_weighed_at_no_other_place(room: DuelRoom) -> None:
     assert rule_of(lambda: duel.play(weigh(low, own.logits(), unit), duel.challenger)) == "games.sieve"
 
 
-def test_whoever_is_left_alone_with_ids_wins(room: DuelRoom) -> None:
+@pytest.mark.parametrize(
+    ("stage", "outcome"),
+    [(Stage.SAY, Outcome.CHEATED), (Stage.PICK, Outcome.HONEST), (Stage.STEP, Outcome.HONEST)],
+)
+def test_whoever_is_left_alone_with_ids_wins(room: DuelRoom, stage: Stage, outcome: Outcome) -> None:
     """GAM-30: at SAY the defender's silence, at PICK and STEP the challenger's."""
     sale = honest("both")
-    for number, (stage, outcome) in enumerate(
-        ((Stage.SAY, Outcome.CHEATED), (Stage.PICK, Outcome.HONEST), (Stage.STEP, Outcome.HONEST))
-    ):
-        other = DuelRoom()
-        duel, own = begun(other, sale, worse(sale))
-        while (duel.view.stage, duel.view.place) != (stage, Place.IDS):
-            duel.turn(defends(own), challenges(own, picks(1 + number)))
-        duel.turn(lambda _: None, lambda _: None)
-        assert ends(duel) == (outcome, "clock", Place.IDS)
-    assert BASE > 0
-    assert isinstance(claims(sale, 1), Begin)
+    duel, own = begun(room, sale, worse(sale))
+    while (duel.view.stage, duel.view.place) != (stage, Place.IDS):
+        duel.turn(defends(own), challenges(own, picks(2)))
+    duel.turn(lambda _: None, lambda _: None)
+    assert ends(duel) == (outcome, "clock", Place.IDS)

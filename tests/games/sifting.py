@@ -12,7 +12,7 @@ from playing import Played, Player, Table, case_of, game_between
 
 from claims import ONE, run
 from steelyard.engines import draws, sieves
-from steelyard.engines.alphabet_graph import GRAPH
+from steelyard.engines.alphabet_graph import GRAPH, VOCABULARY
 from steelyard.engines.base import leaf
 from steelyard.engines.draws import Draw, bits
 from steelyard.engines.ir.holding import GraphHolding
@@ -36,6 +36,17 @@ FILTERS = {
     "top-p": {"top_k": 0, "top_p": bits(0.5)},
     "both": {"top_k": 6, "top_p": bits(0.6)},
 }
+SILENT = {
+    "none": {"top_k": 0, "top_p": ONE},
+    "as many as there are": {"top_k": VOCABULARY, "top_p": ONE},
+    "more than there are": {"top_k": VOCABULARY + 1, "top_p": ONE},
+}
+"""Filters without a say (GAM-5)."""
+LENIENT = {
+    "all but one": {"top_k": VOCABULARY - 1, "top_p": ONE},
+    "nearly all": {"top_k": 0, "top_p": ONE - 1},
+}
+"""Filters that just have one."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,8 @@ def _whole(order: object, ids: tuple[int, ...]) -> GraphHolding:
 @cache
 def honest(filters: str, units: int = 3, seed: int = 5, temperature: int = ONE) -> Sifted:
     """An honest answer of so many units."""
-    order = STALL.order(PROMPT, units, seed=seed, temperature=temperature, **FILTERS[filters])
+    asked = (FILTERS | SILENT | LENIENT)[filters]
+    order = STALL.order(PROMPT, units, seed=seed, temperature=temperature, **asked)
     steps = run(HONEST, order, PROMPT)
     leaves = tuple(step.leaf for step in steps)
     return Sifted(STALL.claim(order, PROMPT, [step.id for step in steps], leaves), leaves)
