@@ -404,8 +404,7 @@ def _begin(case: bytes32, shown: exhibits.Exhibit, place: uint256, positions: ui
     assert msg.sender == challenger, "games.not-the-challenger"
     new: uint256 = staticcall ANSWERS.followed(shown, receipt)
     # WRITE
-    top_p: uint256 = convert(shown.order.top_p, uint256)
-    self.games[case].challenger = (top_p << 224) | (convert(challenger, uint256) << 64) | (claim.rival << 32)
+    self.games[case].challenger = (convert(challenger, uint256) << 64) | (claim.rival << 32)
     clock: uint256 = BASE + PER_POSITION * min(positions, MAX_POSITIONS)
     t.stage = BEGUN
     t.place = place
@@ -440,6 +439,7 @@ def begin(case: bytes32, shown: exhibits.Exhibit, claim: Claim):
     drawn: uint256 = (convert(shown.order.seed, uint256) << 32) | convert(shown.order.temperature, uint256)
     drawn |= convert(shown.order.top_k, uint256) << 96
     text: uint256 = (prompt << 64) | (convert(shown.order.answer_from, uint256) << 32) | shown.answer_units
+    self.games[case].challenger |= convert(shown.order.top_p, uint256) << 224
     self.games[case].order = (drawn << 128) | (positions << 96) | text
     self.games[case].model_root = shown.receipt.model_root
     self.games[case].prompt_root = shown.order.prompt_root

@@ -14,7 +14,7 @@ from test_games_duel import MOST_GAS, MOST_ROUNDS, assert_acquitted, assert_conv
 from world import key
 
 from claims import ONE
-from steelyard.engines import draws
+from steelyard.engines import draws, sieves
 from steelyard.engines.alphabet_graph import VOCABULARY
 from steelyard.engines.draws import bits
 from steelyard.protocol import games
@@ -279,7 +279,8 @@ def test_ids_are_weighed_at_no_other_place(room: DuelRoom) -> None:
     while duel.view.stage is not Stage.STEP:
         duel.turn(defends(own), challenges(own))
     unit = own.claim.generated[-1]
-    low = replace(duel.view, low=0, lowest=1, greatest=2)
+    sieve = sieves.sieve_of(own.logits(), duel.view.temperature, unit, duel.view.rival, 1, 2)
+    low = replace(duel.view, low=0, lowest=1, greatest=2, sieve=sieve.digest())
     assert rule_of(lambda: duel.play(weigh(low, own.logits(), unit), duel.challenger)) == "games.sieve"
 
 

@@ -33,7 +33,7 @@ from steelyard.engines import draws, sieves
 from steelyard.engines.alphabet_graph import VOCABULARY
 from steelyard.engines.draws import bits
 from steelyard.protocol import games
-from steelyard.protocol.errors import Refused
+from steelyard.protocol.errors import Refused, Unavailable
 from steelyard.protocol.games import NOTHING, Place, Side, Stage, View
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.moves import Answer, Begin, Claim, Filtered, Mark, Move, Pick, Say, Step, Unit, Weigh
@@ -346,11 +346,23 @@ def test_anyone_weighs_the_one_id_that_is_left_and_nothing_else() -> None:
         at.play(Step(view.case, view.head, 9, b"", Unit(), (), ()), None)
     for key in (PROVIDER, STRANGER, CHALLENGER):
         again = table(sale)
-        again.referee.games[case_of()], again.referee.sieves[case_of()] = view, move.sieve
+        again.referee.games[case_of()] = view
         assert again.referee.play(move, key.address, view.since).outcome is Outcome.CHEATED
     at.now += BASE + EACH * 4096
     with pytest.raises(Refused, match=r"games\.late"):
         at.play(move, None)
+
+
+def test_nothing_is_moved_by_marks_that_are_not_those_that_were_answered_with() -> None:
+    """A chain whose events are of another history than its storage: GAM-6, GAM-7."""
+    sale = unfiltered("both")
+    sums = lie(sale, (97, 110), sale.claim.generated[-1])
+    for stage in (Stage.PICK, Stage.STEP):
+        _, view = until(sale, claims(sale, sale.picked), stage, sums)
+        assert challenges(sale)(view) is not None
+        for stale in (replace(view, lowest=sale.picked), replace(view, greatest=3)):
+            with pytest.raises(Unavailable, match=r"chain\.behind"):
+                challenges(sale)(stale)
 
 
 def test_ids_are_weighed_at_no_other_place() -> None:
@@ -367,7 +379,7 @@ def test_ids_are_weighed_at_no_other_place() -> None:
     at = table(liar)
     at.now = view.since
     sieve = sieves.sieve_of(liar.logits(), view.temperature, liar.ids[-1], view.rival, NOTHING, NOTHING)
-    at.referee.games[case_of()], at.referee.sieves[case_of()] = view, sieve
+    at.referee.games[case_of()] = view
     with pytest.raises(Refused, match=r"games\.sieve"):
         at.play(Weigh(view.case, view.head, sieve, b"", (), 0, 0), None)
 

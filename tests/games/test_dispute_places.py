@@ -268,7 +268,7 @@ def test_a_challenger_begins_where_the_answer_differs_and_nowhere_else() -> None
 REFUSED: dict[str, Callable[[Begin], tuple[Move, Key]]] = {
     "games.not-the-challenger": lambda begin: (begin, STRANGER),
     "games.not-the-provider": lambda begin: (Appeal(case_of(), begin.shown), CHALLENGER),
-    "games.index": lambda begin: (replace(begin, claim=Claim(UNITS, 3)), CHALLENGER),
+    "games.unit": lambda begin: (replace(begin, claim=Claim(UNITS, 3)), CHALLENGER),
     "games.other-receipt": lambda begin: (replace(begin, shown=shown(HONEST.claim)), CHALLENGER),
     "games.not-early": lambda begin: (BeginEarly(case_of(), begin.shown), CHALLENGER),
 }

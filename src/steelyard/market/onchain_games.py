@@ -26,7 +26,7 @@ from steelyard.chain.port import Chain, Log
 from steelyard.market.stored_games import unpacked
 from steelyard.protocol import moves
 from steelyard.protocol.errors import Unavailable
-from steelyard.protocol.games import Place, Post, Stage, View, sums_of
+from steelyard.protocol.games import NOTHING, Place, Post, Stage, View, sums_of
 from steelyard.protocol.hashing import ZERO32, keccak256
 from steelyard.protocol.verdicts import Outcome
 
@@ -147,7 +147,10 @@ def told(view: View, events: Sequence[Event]) -> View:
             case Filtered() if view.place == Place.IDS:
                 view = replace(view, lowest=event.lowest, greatest=event.greatest, after=event.sums)
             case Picked(place=Place.IDS) if view.place == Place.IDS:
-                before, after = sums_of(view.words)[event.index - 1 : event.index + 1]
+                sums = sums_of(view.words)
+                if not 0 < event.index < len(sums):
+                    raise Unavailable("chain.behind", f"case 0x{case.hex()}: sums were picked from that nobody said")
+                before, after = sums[event.index - 1], sums[event.index]
                 view = replace(view, before=before, after=after)
             case Ended():
                 outcome = Outcome(event.outcome) if event.outcome else Outcome.CANNOT_TELL
@@ -157,6 +160,7 @@ def told(view: View, events: Sequence[Event]) -> View:
     behind = (
         (view.stage is Stage.POINT and (not posts or posts[-1].index is not None))
         or (view.stage is Stage.PICK and keccak256(view.words) != view.said)
+        or (view.place is Place.IDS and view.lowest == view.greatest == NOTHING)
         or (view.stage is Stage.OVER and view.outcome is None)
     )
     if behind:

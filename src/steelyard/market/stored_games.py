@@ -26,7 +26,7 @@ def unpacked(case: bytes, stored: StoredOf) -> View | None:
     nodes, rival, address, top_p = _cut(stored.challenger, CHALLENGER)
     if not stage:
         return None
-    begun = stage <= Stage.BEGUN or place == Place.EVIDENCE
+    begun, over = stage <= Stage.BEGUN or place == Place.EVIDENCE, stage == Stage.OVER
     narrowed, saying = Place.LEAVES <= place < Place.EARLY, stage == Stage.PICK
     return View(
         case=case,
@@ -49,10 +49,10 @@ def unpacked(case: bytes, stored: StoredOf) -> View | None:
         answer_from=answer_from,
         answer_units=answer_units,
         rival=rival,
-        run_root=ZERO32 if begun else stored.root,
-        facts_hash=ZERO32 if narrowed else stored.node,
+        run_root=ZERO32 if begun or over else stored.root,
+        facts_hash=ZERO32 if narrowed or over else stored.node,
         nodes=nodes,
-        at=ZERO32 if saying else stored.at,
+        at=ZERO32 if saying or over else stored.at,
         said=stored.at if saying else ZERO32,
         levels=levels,
         wide=wide,
@@ -71,6 +71,7 @@ def unpacked(case: bytes, stored: StoredOf) -> View | None:
         high=high,
         low_word=low_word,
         claimed=claimed,
+        sieve=stored.position_leaf if place == Place.IDS else ZERO32,
         defender_clock=defender,
         challenger_clock=challenger,
         since=since,

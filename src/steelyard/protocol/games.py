@@ -185,6 +185,8 @@ class View:
     """Where ids are narrowed: the lowest that top-k is said to keep (GAM-5)."""
     greatest: int = NOTHING
     """The id with the greatest logit that is said to be kept."""
+    sieve: bytes = ZERO32
+    """Digest of what shares follow from (`moves.Sieve`)."""
     before: int = 0
     """The sum over the ids below `low`, which is agreed."""
     after: int = 0

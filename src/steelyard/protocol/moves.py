@@ -3,10 +3,10 @@
 `seen` is the head that a move answers (GAM-31), 32 bytes; hashes are 32 bytes each, paths from the leaf upwards.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from steelyard.protocol.games import NOTHING
-from steelyard.protocol.hashing import ZERO32
+from steelyard.protocol.hashing import ZERO32, keccak256
 from steelyard.protocol.records import Cancel, Offer, Order, Receipt
 
 
@@ -124,6 +124,11 @@ class Sieve:
     lowest_z: int
     greatest: int
     greatest_z: int
+
+    def digest(self) -> bytes:
+        """Keccak-256 of the ABI's encoding, by which the contract knows it. 32 bytes."""
+        logits, *numbers = astuple(self)
+        return keccak256(b"".join([logits, *(number.to_bytes(32) for number in numbers)]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,6 @@ class Referee:
     base: int
     each: int
     games: dict[bytes, View] = field(default_factory=dict)
-    sieves: dict[bytes, moves.Sieve] = field(default_factory=dict)
-    """By case: what was answered of filters that have a say. A contract keeps the hash."""
 
     def play(self, move: moves.Move, sender: Address, now: int) -> View:
         """The game after the move; `now` in Unix seconds. Raises Refused."""
@@ -104,8 +102,8 @@ class Referee:
             before = self._game(move.case)
             stage, rule = RULES[type(move)]
             require(before.stage == stage, "games.stage", f"{before.stage!r}, not {stage!r}")
-            self._require_mover(before, case, sender, now, anyone=stage == Stage.STEP)
             require(move.seen == before.head, "games.moved", f"answers 0x{move.seen.hex()}")
+            self._require_mover(before, case, sender, now, anyone=stage == Stage.STEP)
             view = _moved(before, rule(self, before, move), move, now)
         self.games[move.case] = view
         return view
@@ -190,7 +188,6 @@ class Referee:
             return over(view, Outcome.CHEATED, "rival") if self.arithmetic.prefers(view, rival, unit, logit) else down
         if self.arithmetic.sieved(view, sieve, sums):
             return over(view, Outcome.CHEATED, "rival")
-        self.sieves[view.case] = sieve
         return sifting(down, sieve, sums)
 
     def _show_cancel(self, view: View, move: moves.ShowCancel) -> View:
@@ -238,9 +235,9 @@ class Referee:
 
     def _point_node(self, view: View, move: moves.PointNode) -> View:
         """GAM-12."""
-        last = view.place == Place.NODES and view.levels == view.wide
-        require(last, "games.node", f"{view.levels - view.wide} levels above a leaf of {view.place!r}")
         view = pointed(view, move)
+        last = view.place == Place.NODES and view.levels == 0
+        require(last, "games.node", f"{view.levels} levels above a leaf of {view.place!r}")
         require(keccak256(move.facts) == view.facts_hash, "games.facts", "others were answered")
         leaf, facts = merkle.leaf_hash(move.node), Facts.read(move.facts)
         under = merkle.verify(facts.graph_root, facts.nodes, view.base, leaf, move.node_path)
@@ -306,7 +303,7 @@ class Referee:
 
     def _weigh(self, view: View, move: moves.Weigh) -> View:
         """GAM-7."""
-        return weighed(view, move, self.sieves.get(view.case), self.arithmetic)
+        return weighed(view, move, self.arithmetic)
 
 
 def _left(view: View) -> int:
@@ -331,7 +328,8 @@ def _claimed(view: View, shown: moves.Shown, claim: moves.Claim) -> View:
     """GAM-2."""
     order, receipt, new = shown.order, shown.receipt, generated(shown.order, shown.answer_units)
     require(new > 0, "games.nothing", "no generated unit")
-    require(claim.unit < new, "games.index", f"unit {claim.unit} of {new}")
+    fits = claim.unit < new and claim.rival <= NOTHING and (claim.rival < NOTHING or claim.unit == 0)
+    require(fits, "games.unit", f"unit {claim.unit} of {new}, rival {claim.rival}")
     view = replace(
         view,
         model_root=receipt.model_root,
@@ -348,7 +346,6 @@ def _claimed(view: View, shown: moves.Shown, claim: moves.Claim) -> View:
         rival=claim.rival,
     )
     if claim.rival == NOTHING:
-        require(claim.unit == 0, "games.index", f"unit {claim.unit} without a rival")
         return tree(view, Place.EVIDENCE, receipt.evidence_root, new)
     require(order.prompt_units + claim.unit > 0, "games.positions", "nothing chose the unit")
     return replace(view, stage=Stage.BEGUN, positions=order.prompt_units + claim.unit)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from steelyard.protocol import games, moves
 from steelyard.protocol.games import NOTHING, Place, Stage, View
+from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.moves import Filtered, Mark, Sieve
 from steelyard.protocol.verdicts import Outcome
 from steelyard.verification.narrowing import over, tree
@@ -50,7 +51,7 @@ def sifting(view: View, sieve: Sieve, sums: int) -> View:
     """At the top of the ids. The run's tree waits for what is picked there."""
     ids = sieve.vocabulary
     view = replace(view, low=0, high=ids, elements=ids, lowest=sieve.lowest, greatest=sieve.greatest)
-    return replace(view, stage=Stage.SAY, place=Place.IDS, before=0, after=sums)
+    return replace(view, stage=Stage.SAY, place=Place.IDS, sieve=sieve.digest(), before=0, after=sums)
 
 
 def require_sums(view: View, raw: bytes) -> None:
@@ -65,6 +66,7 @@ def picked(view: View, index: int, sums: list[int]) -> View:
     """GAM-6: the ids between two sums, or the run."""
     if index == 0 and (view.low, view.high) == (0, view.elements):
         view = replace(view, low=0, high=0, elements=0, lowest=NOTHING, greatest=NOTHING, before=0, after=0)
+        view = replace(view, sieve=ZERO32)
         return tree(view, Place.RUN, view.run_root, view.positions)
     require(1 <= index < len(sums), "games.index", f"{index}, 1 to {len(sums) - 1}")
     cuts = (view.low, *games.cuts(view.low, view.high))
@@ -73,9 +75,9 @@ def picked(view: View, index: int, sums: list[int]) -> View:
     return replace(view, stage=stage, low=low, high=high, before=sums[index - 1], after=sums[index])
 
 
-def weighed(view: View, move: moves.Weigh, sieve: Sieve | None, filters: Filters) -> View:
-    """GAM-7. `sieve`: what was answered with."""
-    require(view.place == Place.IDS and move.sieve == sieve, "games.sieve", "is not what was answered")
+def weighed(view: View, move: moves.Weigh, filters: Filters) -> View:
+    """GAM-7."""
+    require(move.sieve.digest() == view.sieve, "games.sieve", "is not what was answered")
     root, logit = word_of(move.sieve.vocabulary, view.low, move.words, move.path)
     require(root == move.sieve.logits, "games.opening", f"the logit of id {view.low} is not the run's")
     require((move.before, move.after) == (view.before, view.after), "games.said", "other sums were said")

@@ -3,6 +3,7 @@ GAM-7). Logits are those of the position that chose the unit, all words of the v
 
 from steelyard.engines import sieves
 from steelyard.protocol import games, merkle
+from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.games import NOTHING, WORDS_PER_LEAF, View
 from steelyard.protocol.moves import Filtered, Mark, Sieve, Weigh
 
@@ -30,8 +31,13 @@ def weigh(view: View, logits: bytes, unit: int) -> Weigh:
 
 
 def sieve_of(view: View, logits: bytes, unit: int) -> Sieve:
-    """The lowest and the greatest are those that the defender named."""
-    return sieves.sieve_of(logits, view.temperature, unit, view.rival, view.lowest, view.greatest)
+    """The lowest and the greatest are those that the defender named. Raises Unavailable("chain.behind") if a chain's
+    events say otherwise than what it stores: then nothing that is moved would be right."""
+    found = sieves.sieve_of(logits, view.temperature, unit, view.rival, view.lowest, view.greatest)
+    if found.digest() != view.sieve:
+        named = f"ids {view.lowest} and {view.greatest}"
+        raise Unavailable("chain.behind", f"case 0x{view.case.hex()}: {named} are not what was answered with")
+    return found
 
 
 def opened(value: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:

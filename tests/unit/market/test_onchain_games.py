@@ -95,6 +95,20 @@ def test_an_end_says_who_lost_or_that_nobody_did(outcome: int, expected: Outcome
     assert (view.outcome, view.why) == (expected, "step")
 
 
+def test_ids_without_their_events_are_not_shown() -> None:
+    """Marks and sums are told by events alone."""
+    begun, said = Filtered(CASE, 3, 4, 9), Said(CASE, Place.IDS, said_sums([0, 5, 9]))
+    for events in ([], [said], [begun, Picked(CASE, Place.IDS, 2)], [begun, said, Picked(CASE, Place.IDS, 3)]):
+        with pytest.raises(Unavailable, match=r"chain\.behind"):
+            shown(Stage.SAY, *events, place=Place.IDS)
+    assert shown(Stage.SAY, begun, place=Place.IDS, position_leaf=OTHER).sieve == OTHER
+
+
+def test_a_game_that_is_over_shows_no_roots() -> None:
+    view = shown(Stage.OVER, Ended(CASE, 2, "step"), said=OTHER, place=Place.NONE, root=TWO[0], node=TWO[1])
+    assert {view.evidence_root, view.run_root, view.facts_hash, view.node_hash, view.at} == {ZERO32}
+
+
 BEHIND: dict[str, tuple[Stage, list[Any]]] = {
     "no post to point at": (Stage.POINT, []),
     "the last post was pointed at": (Stage.POINT, [Posted(CASE, TWO), Pointed(CASE, 1, 0)]),

@@ -211,7 +211,8 @@ class Defender:
         if case.receipt not in self._confirmed:
             run = self.provider.engine.replay(generate.job_of(sold.order, sold.prompt), sold.generated)
             root = roots.evidence_root(run.leaves, sold.script.answer_salt, len(sold.prompt) - sold.order.answer_from)
-            self._confirmed[case.receipt] = root == sold.receipt.evidence_root
+            same = tuple(run.expected) == tuple(sold.generated)
+            self._confirmed[case.receipt] = same and root == sold.receipt.evidence_root
         return self._confirmed[case.receipt]
 
     def _sold(self, receipt: bytes) -> Sold:
