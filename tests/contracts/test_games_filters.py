@@ -3,20 +3,31 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from duel import Deal, Duel, DuelRoom, ends, rule_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sifting import LENIENT, SILENT, Sifted, Sums, challenges, claims, defends, honest, unfiltered, worse, wrong
+from sifting import (
+    LENIENT,
+    SILENT,
+    Sifted,
+    Sums,
+    challenges,
+    claims,
+    defends,
+    false_logit,
+    honest,
+    unfiltered,
+    worse,
+    wrong,
+)
 from test_dispute_filters import KINDS, PLACES, left_out, liars, lie, order_of, picks, picks_id
 from test_games_duel import MOST_GAS, MOST_ROUNDS, assert_acquitted, assert_convicted
 from world import key
 
 from claims import ONE
-from steelyard.engines import draws, sieves
+from steelyard.engines import sieves
 from steelyard.engines.alphabet_graph import VOCABULARY
-from steelyard.engines.draws import bits
 from steelyard.protocol import games
 from steelyard.protocol.games import Place, Side, Stage, View
 from steelyard.protocol.moves import Answer, Filtered, Mark, Move, Pick, Say, Step, Unit, Weigh
@@ -119,9 +130,7 @@ def test_a_share_is_right_though_the_sum_wraps_around(room: DuelRoom) -> None:
 def test_a_logit_that_is_not_what_was_computed_is_found_in_the_run(room: DuelRoom, kind: str) -> None:
     """GAM-6: the run is narrowed instead of sums over logits of another one."""
     sale = honest(kind)
-    patch = {sale.picked: bits(-64.0)}
-    row = np.frombuffer(replace(sale, patch=patch).logits(), "<f4")
-    liar = wrong(sale, draws.pick(row, sale.draw, sale.last + 1), patch)
+    liar = false_logit(sale)
     duel, own = begun(room, liar, sale.picked)
     duel.finish(defends(own), challenges(own))
     assert (ends(duel)[:2], duel.refused) == ((Outcome.CHEATED, "step"), [])
@@ -272,9 +281,7 @@ def test_anyone_weighs_the_one_id_that_is_left_and_nothing_else(room: DuelRoom) 
 def test_ids_are_weighed_at_no_other_place(room: DuelRoom) -> None:
     """GAM-7."""
     sale = honest("both")
-    patch = {sale.picked: bits(-64.0)}
-    row = np.frombuffer(replace(sale, patch=patch).logits(), "<f4")
-    liar = wrong(sale, draws.pick(row, sale.draw, sale.last + 1), patch)
+    liar = false_logit(sale)
     duel, own = begun(room, liar, sale.picked)
     while duel.view.stage is not Stage.STEP:
         duel.turn(defends(own), challenges(own))

@@ -141,6 +141,13 @@ def worse(sale: Sifted) -> int:
     return next(int(one) for one in kept if one != sale.picked)
 
 
+def false_logit(sale: Sifted) -> Sifted:
+    """Sold by one that has another logit for what the rule picks, and draws from that."""
+    patch = {sale.picked: bits(-64.0)}
+    row = np.frombuffer(replace(sale, patch=patch).logits(), "<f4")
+    return wrong(sale, draws.pick(row, sale.draw, sale.last + 1), patch)
+
+
 @dataclass(frozen=True)
 class Sums:
     """What a defender says of the ids: whom it names, and of some ids shares that are not theirs."""

@@ -18,6 +18,7 @@ from sifting import (
     challenges,
     claims,
     defends,
+    false_logit,
     honest,
     play,
     reason,
@@ -29,7 +30,7 @@ from sifting import (
 )
 
 from claims import ONE, PROVIDER, STRANGER
-from steelyard.engines import draws, sieves
+from steelyard.engines import sieves
 from steelyard.engines.alphabet_graph import VOCABULARY
 from steelyard.engines.draws import bits
 from steelyard.protocol import games
@@ -202,9 +203,7 @@ def test_shares_that_are_shifted_are_found_though_the_total_is_right(
 def test_a_logit_that_is_not_what_was_computed_is_found_in_the_run(kind: str, lies_too: bool) -> None:
     """GAM-6: sums over logits of another run say nothing; the run is narrowed instead."""
     sale = honest(kind)
-    patch = {sale.picked: bits(-64.0)}
-    row = np.frombuffer(replace(sale, patch=patch).logits(), "<f4")
-    liar = wrong(sale, draws.pick(row, sale.draw, sale.last + 1), patch)
+    liar = false_logit(sale)
     begin = reason(liar)
     assert isinstance(begin, Begin)
     assert begin.claim == Claim(sale.unit, sale.picked)
@@ -368,9 +367,7 @@ def test_nothing_is_moved_by_marks_that_are_not_those_that_were_answered_with() 
 def test_ids_are_weighed_at_no_other_place() -> None:
     """GAM-7."""
     sale = honest("both")
-    patch = {sale.picked: bits(-64.0)}
-    row = np.frombuffer(replace(sale, patch=patch).logits(), "<f4")
-    liar = wrong(sale, draws.pick(row, sale.draw, sale.last + 1), patch)
+    liar = false_logit(sale)
     begin = reason(liar)
     assert begin is not None
     played = play(liar, begin)
