@@ -567,7 +567,10 @@ SIFTED: dict[str, tuple[Mutant, SiftedStory]] = {
         games("top_p=self.games[case].challenger >> 224", "top_p=self.games[case].challenger >> 223"),
         doubted("top-p"),
     ),
-    "p is forgotten": (games("(top_p << 224) | (convert", "(convert"), doubted("top-k")),
+    "p is forgotten": (
+        games("self.games[case].challenger |= convert(shown.order.top_p, uint256) << 224"),
+        doubted("top-k"),
+    ),
     "p reaches into the rival": (
         games("rival=(self.games[case].challenger >> 32) & U32", "rival=self.games[case].challenger >> 32"),
         doubted("top-p"),
