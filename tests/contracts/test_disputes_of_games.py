@@ -26,10 +26,10 @@ from steelyard.cli.dispute_svg import svg
 from steelyard.cli.dispute_text import text
 from steelyard.engines import alphabet_graph, sieves
 from steelyard.market.disputes import Dispute
-from steelyard.market.onchain_disputes import NOTHING, STAGES, OnchainDisputes, Reading
+from steelyard.market.onchain_disputes import STAGES, OnchainDisputes, Reading
 from steelyard.market.stored_games import unpacked
 from steelyard.protocol.errors import Refused
-from steelyard.protocol.games import Place
+from steelyard.protocol.games import NOTHING, Place
 from steelyard.protocol.hashing import sha256
 from steelyard.protocol.keys import checksum
 from steelyard.protocol.units import Timestamp

@@ -8,7 +8,7 @@ from steelyard.chain.bindings.escrow import Claimed, ClaimOf, Escrow
 from steelyard.chain.bindings.registry import Registry
 from steelyard.chain.bindings.token import Token
 from steelyard.chain.deploy import Deployment
-from steelyard.chain.following import follow
+from steelyard.chain.following import DEEP, follow
 from steelyard.chain.port import Chain
 from steelyard.chain.rpc import RpcChain
 from steelyard.market.ledger import Auditor, Channel, Claim, Model, Terms
@@ -19,7 +19,6 @@ from steelyard.protocol.records import Offer, Registration, Voucher
 from steelyard.protocol.units import Address, MicroToken, Seconds, Timestamp
 
 CLAIM_STATES = ("none", "waiting", "vesting", "paid")
-AGAIN = 8  # blocks read twice, so that a short reorganisation hides no claim
 
 
 class OnchainLedger:
@@ -130,7 +129,7 @@ class OnchainLedger:
 
     def claims(self, provider: Address) -> Sequence[Claim]:
         """See the port: from the escrow's events, each looked up as it stands now. Any thread may ask."""
-        begin = max(self.deployment.block, self._next_block - AGAIN)
+        begin = max(self.deployment.block, self._next_block - DEEP)
         for batch in follow(self.chain, [self.deployment.escrow], begin):
             for log in batch.logs:
                 if log.topics[0] == Claimed.TOPIC:

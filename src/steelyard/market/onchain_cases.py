@@ -89,7 +89,7 @@ class OnchainCases:
         since = Timestamp(c.open_until - takes[found.stage]) if found.stage in takes else NEVER
         return replace(found, guilty=guilty, jury=terms.seats, since=since, settles_at=settles_at)
 
-    def _terms(self) -> "_Terms":
+    def _terms(self) -> _Terms:
         """They never change."""
         if self._constants is None:
             court = self.rulings

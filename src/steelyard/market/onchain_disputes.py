@@ -16,10 +16,11 @@ from steelyard.market.disputes import CHALLENGER, PROVIDER, Dispute, LastStep, M
 from steelyard.market.stored_games import unpacked
 from steelyard.protocol.errors import Refused
 from steelyard.protocol.facts import Facts
-from steelyard.protocol.games import SUM, sums_of, words_of
+from steelyard.protocol.games import CHAINS, NOTHING, SUM, WORD, WORDS_PER_LEAF, sums_of, words_of
 from steelyard.protocol.hashing import ZERO32
 from steelyard.protocol.keys import ZERO_ADDRESS
 from steelyard.protocol.moves import Sieve
+from steelyard.protocol.roots import UNITS_PER_LEAF
 from steelyard.protocol.units import Address, MicroToken
 from steelyard.protocol.verdicts import Outcome
 
@@ -27,11 +28,6 @@ STAGES: Final = ("", "begin", "answer", "post", "point", "say", "pick", "step", 
 """What is to be done, by the game's stage."""
 PROVIDERS: Final = frozenset({"appeal", "answer", "post", "say", "show_cancel", "show_end"})
 """Functions that the provider calls; `forfeit` anybody, all others the challenger (or anybody, who steps or weighs)."""
-NOTHING: Final = 2**32 - 1
-LANES: Final = 16
-WORDS_PER_LEAF: Final = 32
-UNITS_PER_LEAF: Final = 64
-WORD: Final = 4
 Describe = Callable[[bytes, int], tuple[int, int, int, int]]
 """(a node's leaf, position) -> elements, turns of a fold, lanes (0 for a map), the word that its chains start from."""
 
@@ -240,7 +236,7 @@ class Reading:
             case "element":
                 self._show((self.element, self.element + len(words) - 1), words, gas)
             case "chain":
-                self._show((0, LANES - 1), words, gas)
+                self._show((0, CHAINS - 1), words, gas)
             case _:
                 self._show((self.low, self.high - 1), [*words, self.claimed.to_bytes(WORD, "big")], gas)
 
@@ -256,11 +252,11 @@ class Reading:
                 self.element += index
                 self._name(index, (self.element, self.element), gas)
                 self.high, self.low_word = self.turns, self.start
-                self.place = {0: "", LANES: "chain"}.get(self.lanes, "turn")
+                self.place = {0: "", CHAINS: "chain"}.get(self.lanes, "turn")
             case "chain":
                 self.chain = index
                 self._name(index, (index, index), gas)
-                self.high = (self.turns + LANES - 1 - index) // LANES
+                self.high = (self.turns + CHAINS - 1 - index) // CHAINS
                 self.place = "turn"
             case _:
                 turns, parts = self.high - self.low, len(claims)
@@ -286,7 +282,7 @@ class Reading:
         self.weighing = Weighing(self.low, logit, Sieve(**told["sieve"]), claimed, gas)
 
     def _step(self, told: Any, gas: int) -> None:
-        turn = self.chain + LANES * self.low if self.lanes == LANES else self.low
+        turn = self.chain + CHAINS * self.low if self.lanes == CHAINS else self.low
         self.step = LastStep(
             node=self.node,
             position=self.position,

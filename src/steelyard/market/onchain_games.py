@@ -21,7 +21,7 @@ from steelyard.chain.bindings.games import (
 )
 from steelyard.chain.bindings.games import Games as Contract
 from steelyard.chain.deploy import Deployment
-from steelyard.chain.following import follow
+from steelyard.chain.following import DEEP, follow
 from steelyard.chain.port import Chain, Log
 from steelyard.market.stored_games import unpacked
 from steelyard.protocol import moves
@@ -30,7 +30,6 @@ from steelyard.protocol.games import NOTHING, Place, Post, Stage, View, sums_of
 from steelyard.protocol.hashing import ZERO32, keccak256
 from steelyard.protocol.verdicts import Outcome
 
-AGAIN: Final = 8  # blocks read twice, so that a short reorganisation leaves nothing behind
 LOOKS: Final = 3  # at a game that moves while it is looked at
 KINDS: Final = (Called, Begun, BegunEarly, Answered, Filtered, Posted, Pointed, Said, Picked, Stepped, Weighed, Ended)
 """Events of a game; each has the case as its first indexed field."""
@@ -74,7 +73,7 @@ class OnchainGames:
         with self._lock:
             self._hear()
             cases = [case for case, logs in self._heard.logs.items() if logs[-1].block >= first]
-            return cases, max(first, self._heard.then - AGAIN)
+            return cases, max(first, self._heard.then - DEEP)
 
     def events(self, case: bytes) -> list[tuple[Log, Event]]:
         """Of one game, in order, each with its log."""
@@ -88,7 +87,7 @@ class OnchainGames:
 
     def _hear(self) -> None:
         """Reads on; the last blocks again, since they may be others now."""
-        first = max(self.deployment.block, self._heard.then - AGAIN)
+        first = max(self.deployment.block, self._heard.then - DEEP)
         kept = {case: [log for log in logs if log.block < first] for case, logs in self._heard.logs.items()}
         then = first
         for batch in follow(self.chain, [self.deployment.games], first):

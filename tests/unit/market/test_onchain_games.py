@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from steelyard.chain.bindings.games import Ended, Filtered, Picked, Pointed, Posted, Said, StoredOf
+from steelyard.chain.following import DEEP
 from steelyard.chain.port import Block, Log
-from steelyard.market.onchain_games import AGAIN, OnchainGames, told
+from steelyard.market.onchain_games import OnchainGames, told
 from steelyard.market.stored_games import unpacked
 from steelyard.protocol.errors import Unavailable
 from steelyard.protocol.games import NOTHING, Place, Post, Stage, View, said_sums
@@ -171,7 +172,7 @@ def test_events_are_read_once_but_for_the_last_blocks(blocks: Blocks) -> None:
     blocks.found.append(log(CASE, 101))
     assert [each.block for each, _ in games.events(CASE)] == [95, 99, 101]
     assert [each.block for each, _ in games.events(OTHER)] == [40]
-    assert blocks.asked == [10, 101 - AGAIN, 102 - AGAIN]
+    assert blocks.asked == [10, 101 - DEEP, 102 - DEEP]
 
 
 def test_events_of_blocks_that_are_others_now_are_forgotten(blocks: Blocks) -> None:
@@ -187,7 +188,7 @@ def test_news_are_the_cases_with_an_event_since(blocks: Blocks) -> None:
     games = heard_by(blocks)
     assert set(games.news(0)[0]) == {CASE, OTHER}
     cases, cursor = games.news(50)
-    assert (list(cases), cursor) == ([CASE], 101 - AGAIN)
+    assert (list(cases), cursor) == ([CASE], 101 - DEEP)
 
 
 def test_a_game_that_moves_while_it_is_read_is_read_again_and_not_for_ever(blocks: Blocks) -> None:

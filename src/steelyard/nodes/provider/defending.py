@@ -183,7 +183,10 @@ class Defender:
         if step is Due.APPEAL:
             return self._appeal(case, "no jury can judge it")
         try:
-            self.cases.seat(case.id) if step is Due.SEAT else self.cases.settle(case.id)
+            if step is Due.SEAT:
+                self.cases.seat(case.id)
+            else:
+                self.cases.settle(case.id)
         except Refused as refused:
             if refused.rule in OVERTAKEN:
                 return None
